@@ -1,0 +1,35 @@
+"""Gene graphs in models of the cell: a graph-neural-network library on DGL.
+
+Knowledge files become one typed gene graph (a DGL heterograph); message passing over it predicts what a perturbation
+does to a cell. Sub-packages load on first use, so that ``import gnnvcell`` costs nothing.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_LAZY_MODULES = (
+    "bench",
+    "config",
+    "data",
+    "errors",
+    "genes",
+    "graphs",
+    "metrics",
+    "models",
+    "nn",
+    "ops",
+    "perturbation",
+    "tasks",
+)
+__all__ = ["__version__", *_LAZY_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"gnnvcell.{name}")
+    raise AttributeError(f"module 'gnnvcell' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

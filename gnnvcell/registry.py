@@ -1,0 +1,52 @@
+"""A named collection of classes or functions: graph sources, filters, models, metrics."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from gnnvcell.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names to objects; an unknown name is an error that shows the nearest one.
+
+    Args:
+        kind: what the objects are, for error messages ("model", "graph source").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, T] = {}
+
+    def register(self, *names: str) -> Callable[[T], T]:
+        """Decorator that files an object under one or more names.
+
+        Raises:
+            ConfigError: a name is taken by another object.
+        """
+
+        def add(item: T) -> T:
+            for name in names:
+                if self._items.get(name, item) is not item:
+                    raise ConfigError(f"the {self.kind} name {name!r} is already taken", remedy="choose another name")
+                self._items[name] = item
+            return item
+
+        return add
+
+    def get(self, name: str) -> T:
+        """The object of that name.
+
+        Raises:
+            ConfigError: no object has that name.
+        """
+        if name not in self._items:
+            raise ConfigError(f"unknown {self.kind} {name!r}", remedy=did_you_mean(name, self._items))
+        return self._items[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)

@@ -59,7 +59,8 @@ class EffectModel(ABC):
     """
 
     config_class: ClassVar[type[Config]]
-    uses_graph: ClassVar[bool] = True
+    uses_graph: ClassVar[bool] = True  # False: the graph argument of fit is not looked at
+    uses_seed: ClassVar[bool] = False  # True: another seed gives another model; a benchmark repeats only such models
 
     def __init__(self, config: Config | None = None) -> None:
         if config is not None and not isinstance(config, self.config_class):

@@ -104,9 +104,14 @@ class UnseenPerturbation:
         _check_no_shared_targets(self._train, self._truth)
 
     @property
-    def name(self) -> str:
-        """Cell line and kind, for example "k562 de"."""
-        return f"{self._train.context} {self._train.kind}".strip()
+    def context(self) -> str:
+        """Cell line of the labels."""
+        return self._train.context
+
+    @property
+    def kind(self) -> str:
+        """What the labels mean: de or direction."""
+        return self._train.kind
 
     def inputs(self) -> TaskInputs:
         """Training effects and the names to predict."""

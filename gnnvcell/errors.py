@@ -31,6 +31,10 @@ class FileFormatError(GnnvcellError):
     """A file is missing, damaged or not in the format its name promises."""
 
 
+class MissingFileError(FileFormatError):
+    """A file that is needed is not there."""
+
+
 class DownloadError(GnnvcellError):
     """An official file could not be downloaded whole and unchanged."""
 
@@ -61,6 +65,10 @@ class ModelError(GnnvcellError):
 
 class DependencyError(GnnvcellError):
     """A package that this function needs is missing or cannot be loaded."""
+
+
+class GnnvcellWarning(UserWarning):
+    """Something the user should look at: the result stands, but probably not for what it was meant for."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

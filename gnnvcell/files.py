@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gnnvcell.errors import FileFormatError, did_you_mean
+from isal import igzip, isal_zlib
+
+from gnnvcell.errors import FileFormatError, MissingFileError, did_you_mean
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _HASH_BLOCK = 1 << 20
@@ -22,7 +24,8 @@ def require_file(path: str | Path) -> Path:
     """The path, if a file with content is there.
 
     Raises:
-        FileFormatError: no file there (with the nearest name beside it), a folder, or an empty file.
+        MissingFileError: no file there (with the nearest name beside it).
+        FileFormatError: a folder, or an empty file.
     """
     path = Path(path)
     if path.is_dir():
@@ -30,7 +33,7 @@ def require_file(path: str | Path) -> Path:
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         hint = did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist"
-        raise FileFormatError(f"no file {path}", remedy=hint)
+        raise MissingFileError(f"no file {path}", remedy=hint)
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} is empty", remedy="download or write it again")
     return path
@@ -46,15 +49,17 @@ def is_gzip(path: Path) -> bool:
 def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     """Open a plain or gzipped file for reading bytes; damage met while reading becomes a clear error.
 
+    Gzip is unpacked by ISA-L, about three times as fast as zlib.
+
     Raises:
         FileFormatError: missing, empty, or a gzip file that ends early or is corrupt.
     """
     path = require_file(path)
-    opener = gzip.open if is_gzip(path) else open
+    opener = igzip.open if is_gzip(path) else open
     try:
         with opener(path, "rb") as handle:
             yield handle  # type: ignore[misc]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:
         raise FileFormatError(
             f"{path} is a damaged gzip file",
             expected="a complete gzip stream",
@@ -78,6 +83,28 @@ def open_text(path: str | Path) -> Iterator[IO[str]]:
             raise FileFormatError(
                 f"{path} is not UTF-8 text", found=str(error), remedy="is it another kind of file, or compressed?"
             ) from error
+
+
+def read_names(path: str | Path) -> list[str]:
+    """The names in a text file, plain or gzipped: one per line; empty lines and lines that begin with # are left out.
+
+    Raises:
+        FileFormatError: missing, empty, damaged, not text, no name in it, or lines with several columns.
+    """
+    with open_text(path) as handle:
+        lines = [line.strip() for line in handle]
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise FileFormatError(f"{path} has no names in it", expected="one name per line")
+    columns = next((name for name in names if any(mark in name for mark in "\t,;")), "")
+    if columns:
+        raise FileFormatError(
+            f"{path} has several columns",
+            expected="one name per line",
+            found=columns[:60],
+            remedy="keep the names only",
+        )
+    return names
 
 
 def sha256_of(path: str | Path) -> str:

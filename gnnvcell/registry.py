@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from gnnvcell.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+Item = TypeVar("Item")  # the decorated class keeps its own type, so that its arguments are checked
 
 
 class Registry(Generic[T]):
@@ -19,18 +20,18 @@ class Registry(Generic[T]):
         self.kind = kind
         self._items: dict[str, T] = {}
 
-    def register(self, *names: str) -> Callable[[T], T]:
+    def register(self, *names: str) -> Callable[[Item], Item]:
         """Decorator that files an object under one or more names.
 
         Raises:
             ConfigError: a name is taken by another object.
         """
 
-        def add(item: T) -> T:
+        def add(item: Item) -> Item:
             for name in names:
                 if self._items.get(name, item) is not item:
                     raise ConfigError(f"the {self.kind} name {name!r} is already taken", remedy="choose another name")
-                self._items[name] = item
+                self._items[name] = item  # type: ignore[assignment]
             return item
 
         return add

@@ -7,7 +7,9 @@ Fosdick et al. 2018, SIAM Review 60:315). Swaps cannot reverse a directed three-
 for directed graphs, of no consequence for graphs with more than a handful of nodes.
 """
 
+import math
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
@@ -17,9 +19,10 @@ from gnnvcell.errors import ConfigError, GraphIntegrityError
 
 _EMPTY = np.int64(-1)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-# A graph that resists (a complete graph, a star) ends after this many attempts for every swap asked for.
-_ATTEMPTS_PER_SWAP = 3
-_MIN_ROUND = 1024
+# Random rows are drawn in portions of this size.
+_PORTION = 1 << 20
+# The smallest graphs are tried this often at least, where a multiple of their few edges would be too little to mix.
+_MIN_ATTEMPTS = 200
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def double_edge_swap(
 ) -> Swapped:
     """Rewire a simple graph by double-edge swaps.
 
-    Swaps are tried until ``swaps_per_edge`` were accepted for each edge, and at most three times as many are tried.
+    The number of swaps tried is fixed beforehand, and a refused one counts: stopping at a number of accepted swaps
+    would favour graphs that have many possible ones.
 
     Args:
         src: (edges,) first ends, codes below ``num_src``.
@@ -67,7 +71,7 @@ def double_edge_swap(
         directed: whether the ends keep their sides. False for an undirected relation listed once per pair.
         same_nodes: whether both sides are the same nodes, so that self loops are possible and must not arise.
         rng: source of randomness; the same state gives the same result.
-        swaps_per_edge: accepted swaps aimed at, as a multiple of the number of edges.
+        swaps_per_edge: swaps tried, as a multiple of the number of edges (at least 200 swaps in all).
 
     Raises:
         GraphIntegrityError: the input has an edge twice or a self loop (only simple graphs can be rewired), or codes
@@ -92,37 +96,34 @@ def double_edge_swap(
         )
     expected = _expected_share(src, dst, num_src, num_dst, directed)
     original = _sorted_keys(src, dst, num_dst, directed)
-    attempts, accepted = _swap_until(table, src, dst, num_dst, directed, same_nodes, rng, swaps_per_edge)
+    # Both ends of an edge beside each other: one access to memory instead of two.
+    ends = np.column_stack([src, dst])
+    attempts = max(math.ceil(swaps_per_edge * len(src)), _MIN_ATTEMPTS) if len(src) > 1 else 0
+    accepted = _swap_many(table, ends, num_dst, directed, same_nodes, rng, attempts)
+    src, dst = np.ascontiguousarray(ends[:, 0]), np.ascontiguousarray(ends[:, 1])
     kept = np.intersect1d(original, _sorted_keys(src, dst, num_dst, directed), assume_unique=True)
     share_kept = len(kept) / len(src) if len(src) else 1.0
     return Swapped(src, dst, attempts, accepted, share_kept, expected)
 
 
-def _swap_until(
+def _swap_many(
     table: NDArray,
-    src: NDArray,
-    dst: NDArray,
+    ends: NDArray,
     num_dst: int,
     directed: bool,
     same_nodes: bool,
     rng: np.random.Generator,
-    swaps_per_edge: float,
-) -> tuple[int, int]:
-    """Swap in rounds, in place, until enough swaps were accepted or tried."""
-    edges = len(src)
-    if edges < 2:
-        return 0, 0
-    wanted = int(np.ceil(swaps_per_edge * edges))
-    limit = _ATTEMPTS_PER_SWAP * max(wanted, _MIN_ROUND)
-    attempts = accepted = 0
-    while accepted < wanted and attempts < limit:
-        size = min(max(edges, _MIN_ROUND), limit - attempts)
+    attempts: int,
+) -> int:
+    """Try that many swaps, in place; how many were done."""
+    edges, accepted = len(ends), 0
+    for start in range(0, attempts, _PORTION):
+        size = min(_PORTION, attempts - start)
         first = rng.integers(0, edges, size)
         # The second edge is drawn with its orientation: an undirected edge may be entered from either end.
         second = rng.integers(0, edges if directed else 2 * edges, size)
-        accepted += _swap(table, src, dst, num_dst, directed, same_nodes, first, second)
-        attempts += size
-    return attempts, int(accepted)
+        accepted += _swap(table, ends, num_dst, directed, same_nodes, first, second)
+    return int(accepted)
 
 
 def _check_codes(codes: NDArray, count: int) -> None:
@@ -159,21 +160,28 @@ def _make_table(edges: int) -> NDArray[np.int64]:
     return np.full(1 << max(4, int(2 * edges).bit_length()), _EMPTY, dtype=np.int64)
 
 
+# ``no_type_check`` keeps the run-time type check of the tests from wrapping the kernels: numba compiles no wrappers.
+# ``table`` is int64, a power of two long; keys are ``source * num_dst + target``, the smaller end first if undirected.
+
+
 @numba.njit(cache=True, inline="always")
-def _slot(key: np.int64, mask: np.int64) -> np.int64:
+@no_type_check
+def _slot(key, mask):
     mixed = np.uint64(key) * _GOLDEN
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
 @numba.njit(cache=True, inline="always")
-def _key(source: np.int64, target: np.int64, num_dst: np.int64, directed: bool) -> np.int64:
+@no_type_check
+def _key(source, target, num_dst, directed):
     if not directed and source > target:
         source, target = target, source
     return source * num_dst + target
 
 
 @numba.njit(cache=True)
-def _find(table: NDArray, key: np.int64) -> np.int64:
+@no_type_check
+def _find(table, key):
     """The slot of a key, or the empty slot where it would go."""
     mask = np.int64(len(table) - 1)
     slot = _slot(key, mask)
@@ -183,7 +191,8 @@ def _find(table: NDArray, key: np.int64) -> np.int64:
 
 
 @numba.njit(cache=True)
-def _remove(table: NDArray, key: np.int64) -> None:
+@no_type_check
+def _remove(table, key):
     """Remove a key and close the gap (backward shift), so that no tombstones pile up over millions of swaps."""
     mask = np.int64(len(table) - 1)
     gap = _find(table, key)
@@ -198,7 +207,8 @@ def _remove(table: NDArray, key: np.int64) -> None:
 
 
 @numba.njit(cache=True)
-def _fill(table: NDArray, src: NDArray, dst: NDArray, num_dst: int, directed: bool, same_nodes: bool) -> int:
+@no_type_check
+def _fill(table, src, dst, num_dst, directed, same_nodes):
     """Put all edges in; the first row that is a self loop or a repetition, or -1."""
     for row in range(len(src)):
         key = _key(src[row], dst[row], num_dst, directed)
@@ -210,28 +220,18 @@ def _fill(table: NDArray, src: NDArray, dst: NDArray, num_dst: int, directed: bo
 
 
 @numba.njit(cache=True)
-def _swap(
-    table: NDArray,
-    src: NDArray,
-    dst: NDArray,
-    num_dst: int,
-    directed: bool,
-    same_nodes: bool,
-    first: NDArray,
-    second: NDArray,
-) -> int:
-    """Try one swap for each pair of rows, in place; how many were done."""
-    edges = len(src)
+@no_type_check
+def _swap(table, ends, num_dst, directed, same_nodes, first, second):
+    """Try one swap for each pair of rows of ``ends`` (edges, 2), in place; how many were done."""
+    edges = len(ends)
     accepted = 0
     for trial in range(len(first)):
         i, j = first[trial], second[trial]
-        flipped = j >= edges
-        if flipped:
+        turned = j >= edges
+        if turned:
             j -= edges
-        if i == j:
-            continue
-        a, b = src[i], dst[i]
-        c, d = (dst[j], src[j]) if flipped else (src[j], dst[j])
+        near, far = (1, 0) if turned else (0, 1)
+        a, b, c, d = ends[i, 0], ends[i, 1], ends[j, near], ends[j, far]
         if a == c or b == d or (same_nodes and (a == d or c == b)):
             continue  # the same two edges again, or a self loop
         one, two = _key(a, d, num_dst, directed), _key(c, b, num_dst, directed)
@@ -241,11 +241,7 @@ def _swap(
         _remove(table, _key(c, d, num_dst, directed))
         table[_find(table, one)] = one
         table[_find(table, two)] = two
-        dst[i] = d
-        if flipped:
-            # The row of c-d is stored as (d, c): its second end c stays, its first end becomes b.
-            src[j] = b
-        else:
-            dst[j] = b
+        ends[i, 1] = d
+        ends[j, far] = b
         accepted += 1
     return accepted

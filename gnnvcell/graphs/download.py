@@ -1,4 +1,4 @@
-"""One file over HTTP, resumed where an earlier attempt stopped: a downloader for pooch, which cannot resume by itself."""
+"""One file over HTTP, resumed where an earlier attempt stopped: a downloader for pooch, which cannot resume itself."""
 
 import errno
 import json
@@ -13,22 +13,22 @@ from urllib.parse import urlsplit
 from gnnvcell.errors import DownloadError
 from gnnvcell.files import write_text
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 30.0
 _MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK"}
 
 
-class _TryAgain(Exception):
+class _PassingError(Exception):
     """A failure that may pass by itself: a lost connection, a busy server."""
 
 
 class ResumableDownloader:
     """Downloads with HTTP Range into ``<name>.part``, which outlives failures and is taken up again by the next call.
 
-    Callable as ``pooch.retrieve(..., downloader=...)`` expects. A part is taken up only if the server says that the file
-    is still the one it was begun from (``If-Range`` with its ETag or Last-Modified); a changed file is begun anew. Bytes
-    are kept as the server stores them (``Accept-Encoding: identity``), because checksums are of those.
+    Callable as ``pooch.retrieve(..., downloader=...)`` expects. A part is taken up only if the server says that the
+    file is still the one it was begun from (``If-Range`` with its ETag or Last-Modified); a changed file is begun anew.
+    Bytes are kept as the server stores them (``Accept-Encoding: identity``), because checksums are of those.
 
     Args:
         part: where the unfinished file is kept.
@@ -83,7 +83,7 @@ class ResumableDownloader:
             try:
                 self._transfer(url)
                 return
-            except _TryAgain as error:
+            except _PassingError as error:
                 # A connection that keeps dropping but gets further each time is worth going on with.
                 size = self._size()
                 failures = 0 if size > furthest else failures + 1
@@ -103,7 +103,7 @@ class ResumableDownloader:
         try:
             response = requests.get(url, headers=headers, stream=True, timeout=self.timeout)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise _TryAgain(_reason(error)) from error
+            raise _PassingError(_reason(error)) from error
         except requests.RequestException as error:
             raise DownloadError(f"cannot download {url}", found=_reason(error), remedy="check the URL") from error
         with response:
@@ -112,7 +112,7 @@ class ResumableDownloader:
                 return  # the part was already whole
             if response.status_code == 416 or (response.status_code == 206 and not span.startswith(f"bytes {have}-")):
                 self._discard_part()
-                raise _TryAgain("the server did not go on where the unfinished file ends; beginning again")
+                raise _PassingError("the server did not go on where the unfinished file ends; beginning again")
             self._check_status(url, response)
             self._receive(url, response, have if response.status_code == 206 else 0)
 
@@ -132,7 +132,7 @@ class ResumableDownloader:
             handle.flush()
             os.fsync(handle.fileno())
         if total is not None and self._size() != total:
-            raise _TryAgain(f"{self._size():,} of {total:,} bytes arrived")
+            raise _PassingError(f"{self._size():,} of {total:,} bytes arrived")
 
     def _begin_part(self, url: str, response: Any) -> None:
         wanted = ("ETag", "Last-Modified")
@@ -175,7 +175,7 @@ class ResumableDownloader:
             return
         found = f"HTTP {code} {response.reason or ''}".strip()
         if code in _RETRY_STATUS:
-            raise _TryAgain(found)
+            raise _PassingError(found)
         site = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
         if code in (404, 410):
             raise DownloadError(
@@ -234,13 +234,13 @@ class ResumableDownloader:
 
 
 def _blocks(response: Any) -> Iterator[bytes]:
-    """The body's bytes as they are on the server, undecoded; a broken connection becomes ``_TryAgain``."""
+    """The body's bytes as they are on the server, undecoded; a broken connection becomes ``_PassingError``."""
     from urllib3.exceptions import HTTPError
 
     try:
         yield from response.raw.stream(_BLOCK, decode_content=False)
     except HTTPError as error:
-        raise _TryAgain(f"the connection broke off ({type(error).__name__})") from error
+        raise _PassingError(f"the connection broke off ({type(error).__name__})") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -248,5 +248,3 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return f"{type(error).__name__}: {error}"
-
-

@@ -1,6 +1,6 @@
 """GeneGraph: a DGL heterograph of genes and knowledge, with the vocabulary of its genes and its provenance."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from gnnvcell import keys
-from gnnvcell._dgl import dgl
-from gnnvcell.config import digest_of
-from gnnvcell.errors import ConfigError, GeneError, GraphIntegrityError, did_you_mean
+from gnnvcell.errors import ConfigError, GraphIntegrityError, did_you_mean
 from gnnvcell.genes import GeneVocab
-from gnnvcell.graphs.canonical import canonical_table, mirrored
+from gnnvcell.graphs.canonical import canonical_table
 from gnnvcell.graphs.edges import EdgeTable, EType
+from gnnvcell.graphs.heterograph import heterograph
 from gnnvcell.graphs.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -23,22 +22,21 @@ if TYPE_CHECKING:
 
     from gnnvcell.graphs.info import GraphInfo
 
-_INT32_MAX = np.iinfo(np.int32).max
-
 
 class GeneGraph:
-    """A typed gene graph: ``graph`` is the DGLGraph, ``vocab`` names its genes, ``manifest`` says where edges come from.
+    """A typed gene graph: ``graph`` is the DGLGraph, ``vocab`` names its genes, ``manifest`` tells the edges' origin.
 
     Make one with ``gnnvcell.graphs.build`` or ``GeneGraph.from_tables``. Every edge type has ``weight`` (float32) and,
-    where signs are known, ``sign`` (int8). A symmetric relation holds every pair in both directions under one edge type,
-    first all pairs with source < destination, then their mirror images in the same order. A directed or bipartite
+    where signs are known, ``sign`` (int8). A symmetric relation holds every pair in both directions under one edge
+    type, first all pairs with source < destination, then their mirror images in the same order. A directed or bipartite
     relation has a reverse type ``rev_<relation>`` with the same edge order.
 
     Args:
         graph: the heterograph; it has a node type ``gene``.
-        vocab: (genes,) vocabulary; gene i is node i of type ``gene``.
+        vocab: (genes,) vocabulary; gene i is node i of type ``gene``. A function that makes it is called on first use.
         manifest: provenance.
         node_names: for every other node type the names of its nodes, in order.
+        node_labels: for some of those node types a readable label of each node ("apoptotic process"), empty where none.
 
     Raises:
         GraphIntegrityError: the parts do not fit together.
@@ -50,13 +48,21 @@ class GeneGraph:
     """
 
     def __init__(
-        self, graph: Any, vocab: GeneVocab, manifest: Manifest, node_names: Mapping[str, NDArray] | None = None
+        self,
+        graph: Any,
+        vocab: GeneVocab | Callable[[], GeneVocab],
+        manifest: Manifest,
+        node_names: Mapping[str, NDArray] | None = None,
+        node_labels: Mapping[str, NDArray] | None = None,
     ) -> None:
         self.graph = graph
-        self.vocab = vocab
+        self._vocab = vocab
         self.manifest = manifest
         self.node_names: dict[str, NDArray] = {
             ntype: np.asarray(names, dtype=str) for ntype, names in (node_names or {}).items()
+        }
+        self.node_labels: dict[str, NDArray] = {
+            ntype: np.asarray(labels, dtype=object) for ntype, labels in (node_labels or {}).items()
         }
         self._structure: dict[str, sp.csr_matrix] = {}
         self._check()
@@ -67,7 +73,8 @@ class GeneGraph:
 
     def _check(self) -> None:
         sizes = {ntype: self.graph.num_nodes(ntype) for ntype in self.graph.ntypes}
-        named = {keys.GENE: len(self.vocab), **{ntype: len(names) for ntype, names in self.node_names.items()}}
+        genes = len(self._vocab) if isinstance(self._vocab, GeneVocab) else sizes.get(keys.GENE)
+        named = {keys.GENE: genes, **{ntype: len(names) for ntype, names in self.node_names.items()}}
         if sizes != named:
             raise GraphIntegrityError(
                 "the nodes of a graph and their names do not fit",
@@ -75,6 +82,9 @@ class GeneGraph:
                 found=str(named),
                 remedy="use GeneGraph.from_tables, subset or select",
             )
+        for ntype, labels in self.node_labels.items():
+            if len(labels) != sizes.get(ntype):
+                raise GraphIntegrityError(f"{len(labels)} labels for {sizes.get(ntype, 'unknown')} nodes of {ntype!r}")
         for etype in self.graph.canonical_etypes:
             data = self.graph.edges[etype].data
             if keys.WEIGHT not in data or data[keys.WEIGHT].dtype != torch.float32:
@@ -95,6 +105,7 @@ class GeneGraph:
         vocab: GeneVocab,
         node_names: Mapping[str, NDArray] | None = None,
         manifest: Manifest | None = None,
+        node_labels: Mapping[str, NDArray] | None = None,
     ) -> "GeneGraph":
         """The graph of edge tables whose codes are node indices.
 
@@ -106,6 +117,7 @@ class GeneGraph:
             vocab: vocabulary of the genes.
             node_names: names of the nodes of every other node type.
             manifest: provenance; an empty one when left out.
+            node_labels: readable labels of the nodes of other node types.
 
         Raises:
             GraphIntegrityError: an edge is given twice, codes are out of range, or a relation's name repeats.
@@ -116,9 +128,16 @@ class GeneGraph:
             twice = next(name for name in relations if relations.count(name) > 1)
             raise GraphIntegrityError(f"two edge tables have the relation name {twice!r}", remedy="rename one")
         prepared = [canonical_table(table, sizes) for table in tables]
-        return cls(heterograph(prepared, sizes), vocab, manifest or Manifest.create(), node_names)
+        return cls(heterograph(prepared, sizes), vocab, manifest or Manifest.create(), node_names, node_labels)
 
     # --- reading it
+
+    @property
+    def vocab(self) -> GeneVocab:
+        """The vocabulary of the genes."""
+        if not isinstance(self._vocab, GeneVocab):
+            self._vocab = self._vocab()
+        return self._vocab
 
     @property
     def relations(self) -> list[str]:
@@ -135,7 +154,7 @@ class GeneGraph:
     @property
     def num_genes(self) -> int:
         """Number of genes, those without edges included."""
-        return len(self.vocab)
+        return int(self.graph.num_nodes(keys.GENE))
 
     def etype(self, relation: str) -> EType:
         """The canonical edge type of a relation.
@@ -186,13 +205,24 @@ class GeneGraph:
         """The edges of a relation as an edge table: a symmetric relation has every pair once (source <= destination).
 
         This is the form that ``with_edges`` and ``from_tables`` take.
+
+        Raises:
+            ConfigError: the graph has no such relation.
+            GraphIntegrityError: the relation has no reverse type and yet is not symmetric.
         """
         etype, symmetric = self.etype(relation), self.is_symmetric(relation)
         src, dst, weight, sign = self.edges(relation)
         table = EdgeTable(
             etype, src, dst, weight, self.names(etype[0]), self.names(etype[2]), sign, directed=not symmetric
         )
-        return table.take(src <= dst) if symmetric else table
+        if not symmetric:
+            return table
+        if (src < dst).sum() != (src > dst).sum():
+            raise GraphIntegrityError(
+                f"{relation!r} has no reverse type, yet it does not hold every pair in both directions",
+                remedy="make the graph with GeneGraph.from_tables, which adds mirror images and reverse types",
+            )
+        return table.take(src <= dst)
 
     def adjacency(self, relation: str, *, weighted: bool = True) -> sp.csr_matrix:
         """The adjacency matrix of a relation: rows are source nodes, columns are destination nodes.
@@ -210,8 +240,9 @@ class GeneGraph:
             shape = (self.graph.num_nodes(etype[0]), self.graph.num_nodes(etype[2]))
             # Positions are counted from 1, because a stored 0 could be dropped.
             positions = np.arange(1, len(src) + 1, dtype=np.int64)
-            self._structure[relation] = sp.coo_matrix((positions, (src, dst)), shape=shape).tocsr()
-            self._structure[relation].sort_indices()
+            structure = sp.csr_matrix((positions, (src, dst)), shape=shape)
+            structure.sort_indices()
+            self._structure[relation] = structure
         kept = self._structure[relation]
         weight = self.graph.edges[etype].data[keys.WEIGHT].cpu().numpy()
         values = weight[kept.data - 1] if weighted else np.ones(kept.nnz, dtype=np.float32)
@@ -222,7 +253,7 @@ class GeneGraph:
         """Hex SHA-256 of the content: genes, node names, edges, weights, signs. The manifest is not part of it."""
         from gnnvcell.graphs.storage import content_digest
 
-        return content_digest([self.table(r) for r in self.relations], self.vocab.digest(), self.node_names)
+        return content_digest(self)
 
     def info(self) -> "GraphInfo":
         """Nodes, edges, degrees, coverage by relation, and the overlap between relations."""
@@ -251,16 +282,9 @@ class GeneGraph:
         Raises:
             ConfigError: an unknown relation, or none at all.
         """
-        wanted = [relations] if isinstance(relations, str) else list(relations)
-        etypes = {self.etype(relation) for relation in wanted}
-        if not etypes:
-            raise ConfigError("no relation was selected", remedy=did_you_mean("", self.relations))
-        tables = [self.table(etype[1]) for etype in self.etypes if etype in etypes]
-        touched = {end for source, _, destination in etypes for end in (source, destination)}
-        node_names = {ntype: names for ntype, names in self.node_names.items() if ntype in touched}
-        kept = [table.relation for table in tables]
-        manifest = self.manifest.of_relations(kept).with_history(f"relations selected: {', '.join(kept)}")
-        return GeneGraph.from_tables(tables, self.vocab, node_names, manifest)
+        from gnnvcell.graphs.derive import select
+
+        return select(self, [relations] if isinstance(relations, str) else list(relations))
 
     def subset(self, genes: Sequence[str] | Sequence[int] | NDArray) -> "GeneGraph":
         """The graph on some genes, in the order given; nodes of other types all stay.
@@ -271,35 +295,9 @@ class GeneGraph:
         Raises:
             GeneError: an unknown, ambiguous or repeated gene, or none at all.
         """
-        rows = self._gene_rows(genes)
-        position = np.full(self.num_genes, -1, dtype=np.int64)
-        position[rows] = np.arange(len(rows))
-        vocab = self.vocab.subset(rows)
-        names = np.asarray(vocab.symbols, dtype=str)
-        tables = [_subset_table(self.table(relation), position, names) for relation in self.relations]
-        manifest = self.manifest.with_history(f"subset to {len(rows):,} of {self.num_genes:,} genes")
-        return GeneGraph.from_tables(tables, vocab, self.node_names, manifest)
+        from gnnvcell.graphs.derive import subset
 
-    def _gene_rows(self, genes: Sequence[str] | Sequence[int] | NDArray) -> NDArray[np.int64]:
-        given = np.asarray(genes)
-        if not len(given):
-            raise GeneError("no gene was given", remedy="name at least one gene")
-        if given.dtype.kind in "iu":
-            rows = given.astype(np.int64)
-            missing = (rows < 0) | (rows >= self.num_genes)
-        else:
-            rows = self.vocab.lookup(given.astype(str))
-            missing = rows < 0
-        if missing.any():
-            raise GeneError(
-                f"{int(missing.sum())} of {len(given)} genes are not in the graph",
-                found=", ".join(map(str, given[missing][:5])),
-                remedy=did_you_mean(str(given[missing][0]), map(str, self.vocab.symbols)),
-            )
-        unique, counts = np.unique(rows, return_counts=True)
-        if len(unique) != len(rows):
-            raise GeneError("genes repeat", found=str(self.vocab.symbols[unique[counts > 1][0]]), remedy="name each once")
-        return rows
+        return subset(self, genes)
 
     def with_edges(self, tables: Mapping[str, EdgeTable]) -> "GeneGraph":
         """The graph with the edges of some relations replaced; nodes, vocabulary and other relations stay.
@@ -310,16 +308,9 @@ class GeneGraph:
         Raises:
             ConfigError: an unknown relation, or a table of another edge type.
         """
-        for relation, table in tables.items():
-            if table.etype != self.etype(relation) or table.directed == self.is_symmetric(relation):
-                raise ConfigError(
-                    f"the new edges of {relation!r} are of another kind",
-                    expected=f"{self.etype(relation)}, {'undirected' if self.is_symmetric(relation) else 'directed'}",
-                    found=f"{table.etype}, {'directed' if table.directed else 'undirected'}",
-                )
-        replaced = [tables[relation] if relation in tables else self.table(relation) for relation in self.relations]
-        manifest = self.manifest.with_history(f"edges replaced: {', '.join(tables)}")
-        return GeneGraph.from_tables(replaced, self.vocab, self.node_names, manifest)
+        from gnnvcell.graphs.derive import with_edges
+
+        return with_edges(self, tables)
 
     def to_networkx(self, *, reverse: bool = False) -> "nx.MultiDiGraph":
         """A networkx MultiDiGraph; nodes carry ``node_type``, edges ``weight``, ``sign`` and their relation as key.
@@ -350,25 +341,3 @@ class GeneGraph:
         from gnnvcell.graphs.storage import load
 
         return load(path)
-
-
-def heterograph(tables: Sequence[EdgeTable], sizes: Mapping[str, int]) -> Any:
-    """The DGL heterograph of canonical edge tables, with mirrored pairs and reverse types."""
-    edges: dict[EType, tuple[torch.Tensor, torch.Tensor]] = {}
-    data: dict[EType, dict[str, torch.Tensor]] = {}
-    large = max([*sizes.values(), *(2 * len(table) for table in tables), 0]) > _INT32_MAX
-    dtype = np.int64 if large else np.int32
-    for table in tables:
-        src, dst, weight, sign = mirrored(table, dtype)
-        ends = torch.from_numpy(src), torch.from_numpy(dst)
-        values = {keys.WEIGHT: torch.from_numpy(weight)}
-        if sign is not None:
-            values[keys.SIGN] = torch.from_numpy(sign)
-        edges[table.etype], data[table.etype] = ends, values
-        if is_directed(table):
-            reverse = (table.etype[2], keys.REVERSE_PREFIX + table.relation, table.etype[0])
-            edges[reverse], data[reverse] = ends[::-1], values
-    graph = dgl.heterograph(edges, num_nodes_dict=dict(sizes), idtype=torch.int64 if large else torch.int32)
-    for etype, values in data.items():
-        graph.edges[etype].data.update(values)
-    return graph

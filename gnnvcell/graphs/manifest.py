@@ -14,6 +14,7 @@ from gnnvcell.config import Config
 from gnnvcell.errors import ConfigError, did_you_mean
 
 MAX_EXAMPLES = 20
+NOT_SELECTED = "not_selected"
 
 
 class FileRecord(Config):
@@ -66,14 +67,15 @@ class SourceRecord(Config):
         relations: names of its relations in the graph.
         relation_records: one record per relation, in the same order.
         genes_matched: unique gene names matched, by how ("symbol", "previous", "ensp" ...).
-        genes_unmatched: unique gene names not matched, by why ("unknown", "ambiguous", "wrong_species").
+        genes_unmatched: unique gene names not matched, by why ("unknown", "ambiguous", "wrong_species";
+            "not_selected": a known gene that was not asked for).
         unmatched_examples: up to 20 of those names per reason.
         notes: counted facts from the reading.
     """
 
     key: str
     type: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     filters: tuple[dict[str, Any], ...] = ()
     files: tuple[FileRecord, ...] = ()
     release: str = ""
@@ -83,9 +85,9 @@ class SourceRecord(Config):
     lines_read: int = 0
     relations: tuple[str, ...] = ()
     relation_records: tuple[RelationRecord, ...] = ()
-    genes_matched: dict[str, int] = {}
-    genes_unmatched: dict[str, int] = {}
-    unmatched_examples: dict[str, tuple[str, ...]] = {}
+    genes_matched: dict[str, int] = Field(default_factory=dict)
+    genes_unmatched: dict[str, int] = Field(default_factory=dict)
+    unmatched_examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -110,8 +112,12 @@ class SourceRecord(Config):
 
     @property
     def coverage(self) -> float:
-        """Share of the source's unique gene names that are in the vocabulary; 1.0 for a source without genes."""
-        matched, missed = sum(self.genes_matched.values()), sum(self.genes_unmatched.values())
+        """Share of the source's unique gene names that are matched; 1.0 for a source without genes.
+
+        Genes that are known, but were not among those asked for, are not counted.
+        """
+        matched = sum(self.genes_matched.values())
+        missed = sum(count for reason, count in self.genes_unmatched.items() if reason != NOT_SELECTED)
         return matched / (matched + missed) if matched + missed else 1.0
 
     def report(self) -> str:
@@ -154,11 +160,11 @@ class Manifest(Config):
 
     name: str = ""
     species: int = 9606
-    sources: dict[str, SourceRecord] = {}
-    skipped: dict[str, str] = {}
-    recipe: dict[str, Any] = {}
+    sources: dict[str, SourceRecord] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
     created: str = ""
     history: tuple[str, ...] = ()
 

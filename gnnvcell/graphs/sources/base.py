@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gnnvcell.config import Config
-from gnnvcell.errors import FileFormatError, did_you_mean
+from gnnvcell.errors import FileFormatError, MissingFileError, did_you_mean
 from gnnvcell.files import require_file, sha256_of
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.registry import Registry
@@ -73,13 +73,14 @@ class SourceContext:
             explicit: a path the user gave; absolute, or relative to ``source_dir`` or the working folder.
 
         Raises:
-            FileFormatError: nothing matches, or several files match one pattern.
+            MissingFileError: nothing matches.
+            FileFormatError: several files match one pattern.
         """
         found = self.find_optional(patterns, explicit=explicit)
         if found is None:
             names = self._names()
             wanted = " or ".join(patterns)
-            raise FileFormatError(
+            raise MissingFileError(
                 f"{what} is not in {self.source_dir or 'source_dir (not given)'}",
                 expected=f"a file named like {wanted} (also with .gz)",
                 found=f"{len(names)} other files" if names else "no files",

@@ -1,0 +1,1 @@
+"""What databases know of the planted world, written in the databases' own formats: one file per database."""

@@ -1,0 +1,252 @@
+"""Profiles: what each relation of a gene graph says about a gene, as unit vectors whose inner product is similarity."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gnnvcell import keys
+from gnnvcell.config import Config
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.ops import Adjacency
+from gnnvcell.ops.diffuse import personalised_pagerank, transition_weights
+from gnnvcell.perturbation import Perturbation
+
+Matrix = NDArray[np.float32]
+SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
+_SEEDS_AT_ONCE = 256
+_GRAPHS_KEPT = 2  # a benchmark fits several tables on one graph before it goes on to the next
+
+
+class ProfileConfig(Config):
+    """How relations become profiles.
+
+    Args:
+        steps: steps of the diffusion over a gene-gene relation.
+        restart: probability of returning to the gene before each step.
+        hub_exponent: a node's mass is divided by its weighted degree to this power, so that hubs say less.
+        max_term_genes: terms with more genes than this say nothing.
+        readout_profile_size: largest entries of a diffusion profile that are kept for readout genes.
+    """
+
+    steps: int = Field(default=6, ge=1)
+    restart: float = Field(default=0.3, gt=0, le=1)
+    hub_exponent: float = Field(default=0.5, ge=0, le=1)
+    max_term_genes: int = Field(default=1500, ge=2)
+    readout_profile_size: int = Field(default=256, ge=1)
+
+
+class _Diffusion:
+    """Square root of personalised PageRank over a gene-gene relation, read in both directions, unit norm.
+
+    ``f_i[v] = sqrt(pi_i[v] / strength[v]^hub_exponent)``, then divided by its Euclidean norm; a gene without an edge in
+    the relation has the zero profile. Signs of edges are not used.
+    """
+
+    def __init__(self, adjacency: sp.csr_matrix, config: ProfileConfig) -> None:
+        both = adjacency.maximum(adjacency.T).tocoo()
+        self.config = config
+        self.size = adjacency.shape[0]
+        self.nodes = np.unique(both.row)
+        self.local = np.full(self.size, -1, dtype=np.int64)
+        self.local[self.nodes] = np.arange(len(self.nodes))
+        src, dst = torch.from_numpy(self.local[both.row]), torch.from_numpy(self.local[both.col])
+        self.adjacency = Adjacency(src, dst, len(self.nodes), len(self.nodes))
+        weight = torch.from_numpy(both.data.astype(np.float32))
+        self.probability = transition_weights(self.adjacency, weight)
+        strength = torch.zeros(len(self.nodes)).index_add_(0, src, weight)
+        self.discount = strength.clamp_min(torch.finfo(torch.float32).tiny) ** -config.hub_exponent
+        self._dense: dict[int, NDArray[np.float16]] = {}
+        self._short: dict[int, tuple[NDArray[np.int32], Matrix]] = {}
+
+    def _rows(self, genes: NDArray[np.int64]) -> torch.Tensor:
+        """(genes, nodes) profiles of genes that are in the relation."""
+        seeds = torch.from_numpy(self.local[genes])
+        mass = personalised_pagerank(
+            self.adjacency, self.probability, seeds, steps=self.config.steps, restart=self.config.restart
+        )
+        profile = (mass * self.discount[:, None]).clamp_min(0).sqrt().T
+        return profile / profile.norm(dim=1, keepdim=True)
+
+    def _missing(self, genes: NDArray[np.int64], have: dict) -> list[NDArray[np.int64]]:
+        wanted = np.array([g for g in np.unique(genes[genes >= 0]) if self.local[g] >= 0 and g not in have], np.int64)
+        return [wanted[i : i + _SEEDS_AT_ONCE] for i in range(0, len(wanted), _SEEDS_AT_ONCE)]
+
+    def dense(self, genes: NDArray[np.int64]) -> Matrix:
+        """(genes, nodes) profiles; zero for -1 and for genes without an edge."""
+        for block in self._missing(genes, self._dense):
+            rows = self._rows(block).to(torch.float16).numpy()
+            self._dense.update(zip(block.tolist(), rows, strict=True))
+        out = np.zeros((len(genes), len(self.nodes)), dtype=np.float32)
+        for i, gene in enumerate(genes.tolist()):
+            if gene in self._dense:
+                out[i] = self._dense[gene]
+        return out
+
+    def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
+        """(genes, nodes) profiles with their largest entries only, unit norm."""
+        keep = min(self.config.readout_profile_size, len(self.nodes))
+        for block in self._missing(genes, self._short):
+            top, column = self._rows(block).topk(keep, dim=1)
+            top = top / top.norm(dim=1, keepdim=True)
+            for gene, c, v in zip(block.tolist(), column.to(torch.int32).numpy(), top.numpy(), strict=True):
+                self._short[gene] = (c, v)
+        found = [(i, *self._short[g]) for i, g in enumerate(genes.tolist()) if g in self._short]
+        row = np.repeat([i for i, _, _ in found], keep)
+        column = np.concatenate([c for _, c, _ in found]) if found else np.zeros(0, np.int32)
+        value = np.concatenate([v for _, _, v in found]) if found else np.zeros(0, np.float32)
+        return sp.csr_matrix((value, (row, column)), shape=(len(genes), len(self.nodes)), dtype=np.float32)
+
+
+class _Annotation:
+    """Tf-idf of a gene-term relation: ``f_i[t] = weight[it] * ln(annotated genes / genes of t)``, unit norm.
+
+    Terms of one gene, or of more than ``max_term_genes``, are left out. The annotations should be closed under
+    ancestors, as this library's sources give them.
+    """
+
+    def __init__(self, incidence: sp.csr_matrix, config: ProfileConfig) -> None:
+        genes_of = np.diff(incidence.tocsc().indptr)
+        annotated = int((np.diff(incidence.indptr) > 0).sum())
+        used = np.flatnonzero((genes_of >= 2) & (genes_of <= config.max_term_genes))
+        idf = np.log(annotated / genes_of[used]) if annotated else np.zeros(0)
+        scaled = incidence[:, used] @ sp.diags(idf)
+        norm = np.sqrt(np.asarray(scaled.multiply(scaled).sum(axis=1)).ravel())
+        inverse = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
+        self.matrix: sp.csr_matrix = (sp.diags(inverse) @ scaled).tocsr().astype(np.float32)
+        self.specific: sp.csr_matrix = incidence[:, (genes_of >= 2) & (genes_of <= SPECIFIC_TERM_GENES)]
+
+    def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
+        """(genes, terms) profiles; zero for -1 and for genes without a term."""
+        present = sp.diags((genes >= 0).astype(np.float32))
+        return (present @ self.matrix[np.maximum(genes, 0)]).tocsr()
+
+
+class GraphProfiles:
+    """Profiles of every relation that touches genes, and the similarities they give.
+
+    Relations among terms (ontology links) touch no gene and are not used: sources close annotations under ancestors.
+
+    Args:
+        graph: the gene graph; weights must be >= 0.
+        config: how profiles are made.
+
+    Raises:
+        ModelError: no relation of the graph touches a gene.
+    """
+
+    def __init__(self, graph: GeneGraph, config: ProfileConfig) -> None:
+        self.vocab = graph.vocab
+        self._profiles: dict[str, _Diffusion | _Annotation] = {}
+        self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
+        for source, relation, destination in graph.etypes:
+            if keys.GENE not in (source, destination):
+                continue
+            adjacency = graph.adjacency(relation)
+            if source == destination:
+                self._profiles[relation] = _Diffusion(adjacency, config)
+                self._neighbours = self._neighbours.maximum(adjacency.maximum(adjacency.T))
+            else:
+                incidence = adjacency if source == keys.GENE else adjacency.T.tocsr()
+                self._profiles[relation] = _Annotation(incidence, config)
+        if not self._profiles:
+            raise ModelError(
+                "no relation of the graph touches a gene", found=", ".join(graph.relations) or "no relation"
+            )
+
+    @property
+    def relations(self) -> list[str]:
+        """The relations used, in the graph's order."""
+        return list(self._profiles)
+
+    def genes(self, names: Sequence[str] | NDArray) -> NDArray[np.int64]:
+        """(names,) index of each gene in the graph, -1 where it is not in it."""
+        return self.vocab.lookup([str(name) for name in names])
+
+    def targets(self, perturbations: Sequence[str] | NDArray) -> sp.csr_matrix:
+        """(perturbations, genes of the graph) 1 / number of targets for each target that is in the graph."""
+        parsed = [Perturbation.parse(str(name)).targets for name in perturbations]
+        flat = [target for targets in parsed for target in targets]
+        row = np.repeat(np.arange(len(parsed)), [len(targets) for targets in parsed])
+        gene = self.vocab.lookup(flat) if flat else np.zeros(0, dtype=np.int64)
+        share = np.array([1.0 / len(targets) for targets in parsed for _ in targets], dtype=np.float32)
+        known = gene >= 0
+        shape = (len(parsed), len(self.vocab))
+        return sp.csr_matrix((share[known], (row[known], gene[known])), shape=shape)
+
+    def of_perturbations(self, perturbations: Sequence[str] | NDArray) -> list[Matrix | sp.csr_matrix]:
+        """Per relation the (perturbations, features) unit profile: the mean over targets, normalised again."""
+        targets = self.targets(perturbations)
+        genes = np.unique(targets.indices).astype(np.int64)
+        mixing = targets[:, genes]
+        profiles = []
+        for profile in self._profiles.values():
+            rows = profile.dense(genes) if isinstance(profile, _Diffusion) else profile.short(genes)
+            profiles.append(_unit_rows(mixing @ rows))
+        return profiles
+
+    def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
+        """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""
+        genes = self.genes(names)
+        total = np.zeros((len(genes), len(genes)), dtype=np.float32)
+        for profile in self._profiles.values():
+            rows = profile.short(genes)
+            total += (rows @ rows.T).toarray()
+        np.fill_diagonal(total, 0)
+        return np.maximum(total, 0) / len(self._profiles)
+
+    def support(self, perturbations: Sequence[str] | NDArray, measured: Sequence[str] | NDArray) -> Matrix:
+        """(perturbations,) number of measured perturbations that share an edge or a specific term with each."""
+        targets, known = self.targets(perturbations), self.targets(measured)
+        shared = targets @ self._neighbours @ known.T
+        for profile in self._profiles.values():
+            if isinstance(profile, _Annotation):
+                shared = shared + (targets @ profile.specific) @ (known @ profile.specific).T
+        return np.diff(sp.csr_matrix(shared).indptr).astype(np.float32)
+
+
+def _unit_rows(rows: Matrix | sp.csr_matrix) -> Matrix | sp.csr_matrix:
+    if sp.issparse(rows):
+        norm = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+        return (sp.diags(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)) @ rows).tocsr()
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0)
+
+
+def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix | sp.csr_matrix]) -> Matrix:
+    """(relations, left, right) cosine similarity per relation, >= 0."""
+    blocks = []
+    for a, b in zip(left, right, strict=True):
+        if sp.issparse(a):
+            blocks.append((a @ b.T).toarray())
+        else:
+            blocks.append((torch.from_numpy(np.asarray(a)) @ torch.from_numpy(np.asarray(b)).T).numpy())
+    return np.maximum(np.stack(blocks), 0).astype(np.float32)
+
+
+def graph_profiles(graph: GeneGraph, config: ProfileConfig) -> GraphProfiles:
+    """The profiles of a graph; made once per content of the graph and kept for the last two graphs."""
+    return _by_digest(_Keyed(graph, graph.digest), config)
+
+
+class _Keyed:
+    """A graph that is equal to graphs of the same content."""
+
+    def __init__(self, graph: GeneGraph, digest: str) -> None:
+        self.graph, self.digest = graph, digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and self.digest == other.digest
+
+
+@lru_cache(maxsize=_GRAPHS_KEPT)
+def _by_digest(keyed: _Keyed, config: ProfileConfig) -> GraphProfiles:
+    return GraphProfiles(keyed.graph, config)

@@ -1,0 +1,51 @@
+"""Spectral embeddings of genes: what is left of a graph when it is squeezed into one vector per gene."""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
+
+POWER_ITERATIONS = 4
+
+
+def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500) -> NDArray[np.float32]:
+    """Truncated SVD of all relations of genes side by side.
+
+    Gene-gene relations enter as ``D^-1/2 (A + I) D^-1/2``, relations to terms as tf-idf rows of unit length; each block
+    is scaled to the same norm, so that no source drowns the others.
+
+    Args:
+        graph: the gene graph.
+        dim: length of the vectors; at most one less than the number of genes is used.
+        max_term_genes: larger terms are left out.
+
+    Returns:
+        (genes, dim) left singular vectors times singular values; rows of genes without edges are zero.
+
+    Raises:
+        ModelError: the graph has no relation of genes.
+    """
+    blocks = [_block(graph, relation, max_term_genes) for relation in require_gene_relations(graph, "an embedding")]
+    matrix = sp.hstack(blocks, format="csr")
+    rank = min(dim, min(matrix.shape) - 1)
+    left, values, _ = randomized_svd(matrix, rank, n_iter=POWER_ITERATIONS, random_state=0)
+    embedding = np.zeros((graph.num_genes, dim), dtype=np.float32)
+    embedding[:, :rank] = left * values
+    return embedding
+
+
+def _block(graph: GeneGraph, relation: str, max_term_genes: int) -> sp.csr_matrix:
+    if is_gene_gene(graph, relation):
+        weight = links(graph, relation)
+        linked = sp.diags((np.diff(weight.indptr) > 0).astype(np.float32) * weight.data.max(initial=0))
+        weight = (weight + linked).tocsr()
+        degree = np.asarray(weight.sum(axis=1)).ravel()
+        scale = sp.diags(np.divide(1.0, np.sqrt(degree), out=np.zeros_like(degree), where=degree > 0))
+        block = (scale @ weight @ scale).tocsr()
+    else:
+        block = tfidf_rows(graph.adjacency(relation), max_term_genes=max_term_genes)
+    norm = np.sqrt((block.data**2).sum())
+    return block / norm if norm > 0 else block

@@ -1,0 +1,75 @@
+"""The gene's own training mean: the floor that every model stands on, and is compared with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gnnvcell.config import Config
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.base import MODELS, EffectModel, Prediction
+
+
+def shrunk_gene_mean(train: EffectTable, prior_count: float) -> NDArray[np.float32]:
+    """Mean training effect of each gene, drawn towards the mean of all measured pairs.
+
+    ``mean_g = (sum of the gene's effects + prior_count * overall mean) / (number measured + prior_count)``
+
+    Args:
+        train: training effects.
+        prior_count: strength of the prior in numbers of measurements, >= 0.
+
+    Returns:
+        (genes,) float32.
+
+    Raises:
+        ModelError: nothing was measured.
+    """
+    if not train.measured.any():
+        raise ModelError("no training effect was measured", remedy="check the split and the mask of the table")
+    overall = float(train.values[train.measured].mean())
+    count = train.measured.sum(axis=0)
+    total = train.values.sum(axis=0, dtype=np.float64)
+    return ((total + prior_count * overall) / np.maximum(count + prior_count, 1e-12)).astype(np.float32)
+
+
+class GeneMeanConfig(Config):
+    """Settings of ``GeneMean``.
+
+    Args:
+        prior_count: strength of the overall mean in numbers of measurements.
+    """
+
+    prior_count: float = Field(default=3.0, ge=0)
+
+
+@MODELS.register("gene_mean")
+class GeneMean(EffectModel):
+    """Every perturbation does to a gene what training perturbations did to it on average.
+
+    ``y[p, g] = mean_g`` (see ``shrunk_gene_mean``). It cannot tell perturbations apart: its per-gene AUROC is .5.
+
+    Example:
+        >>> model = GeneMean(GeneMeanConfig(prior_count=1.0))
+    """
+
+    config_class = GeneMeanConfig
+    config: GeneMeanConfig
+    uses_graph = False
+
+    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "GeneMean":
+        """Take the means; the graph and the seed are not used."""
+        self._genes = train.genes
+        self._mean = shrunk_gene_mean(train, self.config.prior_count)
+        return self
+
+    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+        """The same row for every perturbation; support is 0."""
+        if not hasattr(self, "_mean"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        names = np.asarray(perturbations, dtype=str)
+        values = np.tile(self._mean, (len(names), 1))
+        return Prediction(values, names, self._genes, np.zeros(len(names), dtype=np.float32))

@@ -1,0 +1,95 @@
+"""Graph-kNN: the average of what was measured in a target's graph neighbours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from pydantic import Field
+
+from gnnvcell.config import Config
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.gene_mean import shrunk_gene_mean
+from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
+from gnnvcell.models.targets import target_matrix
+
+
+class KnnConfig(Config):
+    """Settings of ``Knn``.
+
+    Args:
+        k: neighbours among the training perturbations.
+        prior_count: pseudo-measurements of the gene's mean in the average, in units of similarity.
+        max_term_genes: terms with more genes say too little and are left out.
+    """
+
+    k: int = Field(default=50, ge=1)
+    prior_count: float = Field(default=1.0, gt=0)
+    max_term_genes: int = Field(default=1500, ge=2)
+
+
+@MODELS.register("knn")
+class Knn(EffectModel):
+    """Average of the training outcomes of a target's k nearest training targets in the graph (one hop).
+
+    ``s[p, q]`` is the mean over relations of the weight of the edge p - q (gene-gene relations) or of the tf-idf cosine
+    of the terms of p and q (relations to terms). With N(p) the k training perturbations of largest s, r the training
+    effects minus the gene's mean m, and c the ``prior_count``:
+    ``y[p, g] = m[g] + sum_q s[p, q] r[q, g] / (sum_q s[p, q] [q, g measured] + c)``.
+
+    This is the bar for every learned model on the same graph [Ahlmann-Eltze et al., Nat Methods 2025; PEREGGRN].
+
+    Example:
+        >>> model = Knn(KnnConfig(k=20))
+    """
+
+    config_class = KnnConfig
+    config: KnnConfig
+
+    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Knn":
+        """Keep the training outcomes; nothing is learned and the seed is not used."""
+        self._mean = shrunk_gene_mean(train, self.config.prior_count)
+        residual = np.where(train.measured, train.values - self._mean, 0)
+        self._residual, self._measured = residual.astype(np.float32), train.measured.astype(np.float32)
+        self._genes, self._graph = train.genes, graph
+        self._train_targets = target_matrix(graph, train.perturbations)
+        self._train_names = train.perturbations
+        require_gene_relations(graph, "knn")
+        return self
+
+    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+        """Average over neighbours; support is the sum of their similarities."""
+        if not hasattr(self, "_residual"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        names = np.asarray(perturbations, dtype=str)
+        near = self._nearest(target_matrix(self._graph, names))
+        evidence = near @ self._measured
+        values = self._mean + near @ self._residual / (evidence + self.config.prior_count)
+        support = np.asarray(near.sum(axis=1)).ravel()
+        return Prediction(values.astype(np.float32), names, self._genes, support.astype(np.float32))
+
+    def _nearest(self, targets: sp.csr_matrix) -> sp.csr_matrix:
+        """(perturbations, training perturbations) similarity, the k largest of each row."""
+        relations = require_gene_relations(self._graph, "knn")
+        total = sum(self._similarity(relation, targets) for relation in relations) / len(relations)
+        return _keep_largest(sp.csr_matrix(total), self.config.k)
+
+    def _similarity(self, relation: str, targets: sp.csr_matrix) -> sp.csr_matrix:
+        if is_gene_gene(self._graph, relation):
+            weight = links(self._graph, relation)
+            largest = weight.data.max(initial=0)
+            return targets @ weight @ self._train_targets.T / (largest if largest > 0 else 1)
+        terms = tfidf_rows(self._graph.adjacency(relation), max_term_genes=self.config.max_term_genes)
+        return (targets @ terms) @ (self._train_targets @ terms).T
+
+
+def _keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
+    """The k largest entries of every row; ties go to the first column."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], np.diff(matrix.indptr))
+    kept = order[rank < k]
+    return sp.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)

@@ -1,0 +1,112 @@
+"""Smoother: multi-relational diffusion of training outcomes to an unseen perturbation, over both sides of the table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from gnnvcell.config import Config
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._outcomes import Outcomes, check_trainable
+from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
+from gnnvcell.models.base import MODELS, EffectModel, Prediction
+
+
+class SmootherConfig(Config):
+    """Settings of the smoother; nothing is learned but gene means.
+
+    Args:
+        power: of the mean similarity between perturbations; larger listens to nearer perturbations only.
+        readout_power: of the mean similarity between readout genes.
+        readout_weight: weight of all the other readout genes together against the gene itself.
+        shrinkage: evidence, in units of the median over predicted pairs, at which the answer is halfway to the mean.
+        profiles: how relations become similarities.
+    """
+
+    power: float = Field(default=2.5, gt=0)
+    readout_power: float = Field(default=4.0, gt=0)
+    readout_weight: float = Field(default=1.0, ge=0)
+    shrinkage: float = Field(default=1.0, ge=0)
+    profiles: ProfileConfig = ProfileConfig()
+
+
+def readout_operator(similarity: NDArray[np.float32], power: float) -> Tensor:
+    """(genes, genes) messages between readout genes: similarity to a power, over the median column sum."""
+    raised = similarity**power
+    sums = raised.sum(axis=0)
+    typical = float(np.median(sums[sums > 0])) if (sums > 0).any() else 1.0
+    return torch.from_numpy(raised / typical)
+
+
+@MODELS.register("smoother")
+class Smoother(EffectModel):
+    """Average of the training outcomes near a perturbation, where near is measured by all relations of the graph.
+
+    ``S = (mean_r cos_r)^power`` between perturbations (own profile of each relation, see ``GraphProfiles``),
+    ``T = I + readout_weight * C^readout_power`` between readout genes, and for the residuals R of the training effects to the
+    genes' shrunken means mu and the mask M:
+
+    ``prediction = mu + S R T / (S M T + shrinkage * median(S M T))``
+
+    Shapes: R, M (training perturbations, genes); S (perturbations, training perturbations); T (genes, genes). Units are
+    those of the effects. A label's prediction is its estimated probability.
+
+    Raises:
+        ModelError: on ``fit``, no training target is in the graph; on ``predict``, the model was not fitted.
+
+    Example:
+        >>> model = Smoother(SmootherConfig(power=3.0)).fit(train, graph)  # doctest: +SKIP
+        >>> model.predict(["TP53", "MDM2+MDM4"]).values  # doctest: +SKIP
+    """
+
+    config_class = SmootherConfig
+    config: SmootherConfig
+
+    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Smoother":
+        """Keep the training residuals, and what the readout genes tell each other."""
+        check_trainable(train)
+        self._profiles = graph_profiles(graph, self.config.profiles)
+        require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
+        self._train = train
+        self._rows = self._profiles.of_perturbations(train.perturbations)
+        outcomes = Outcomes.of(train)
+        self._mean = outcomes.gene_mean
+        operator = readout_operator(self._profiles.readout_similarity(train.genes), self.config.readout_power)
+        operator = torch.eye(len(train.genes)) + self.config.readout_weight * operator
+        self._message = outcomes.residual @ operator
+        self._evidence = outcomes.measured @ operator
+        return self
+
+    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+        """The gene's mean plus the shrunken average of the messages."""
+        if not hasattr(self, "_train"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        names = np.asarray(perturbations, dtype=str)
+        similarity = similarities(self._profiles.of_perturbations(names), self._rows).mean(axis=0)
+        near = torch.from_numpy(similarity**self.config.power)
+        evidence = near @ self._evidence
+        present = evidence[evidence > 0]
+        halfway = self.config.shrinkage * (present.median() if len(present) else torch.tensor(1.0))
+        answer = self._mean + (near @ self._message) / (evidence + halfway).clamp_min(torch.finfo(torch.float32).tiny)
+        support = self._profiles.support(names, self._train.perturbations)
+        return Prediction(answer.numpy(), names, self._train.genes, support)
+
+
+def require_targets(known: int, train: EffectTable, graph: GeneGraph) -> None:
+    """Refuse training perturbations of which no target is in the graph.
+
+    Raises:
+        ModelError: with an example.
+    """
+    if known == 0:
+        raise ModelError(
+            "no target of the training perturbations is in the graph",
+            expected=f"some of the graph's {graph.num_genes:,} genes",
+            found=", ".join(map(str, train.perturbations[:3])),
+            remedy="use the graph of the right species, or gene symbols",
+        )

@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pytest
+
+from gnnvcell.bench import compare_sources, per_source_graphs
+from gnnvcell.bench.run import run_bench
+from gnnvcell.config import Config
+from gnnvcell.data import EffectTable
+from gnnvcell.errors import ConfigError, DataError
+from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.edges import EdgeTable
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models import MODELS, EffectModel, Prediction
+
+GENES = [f"G{i:02d}" for i in range(40)]
+COUNTED: list[str] = []
+
+
+class Neighbours(EffectModel):
+    """Scores a perturbation by the mean training label of its neighbours; counts its fits."""
+
+    config_class = Config
+
+    def fit(self, train, graph, *, seed=0):
+        COUNTED.append(f"{seed}")
+        self._train, self._graph = train, graph
+        return self
+
+    def predict(self, perturbations):
+        graph, train = self._graph, self._train
+        rows, columns = graph.vocab.lookup(perturbations), graph.vocab.lookup(train.perturbations)
+        near = graph.adjacency("string").toarray()[np.ix_(rows, columns)]
+        values = near @ train.values / np.maximum(near.sum(1, keepdims=True), 1)
+        return Prediction(
+            values.astype(np.float32), np.asarray(perturbations), train.genes, near.sum(1).astype(np.float32)
+        )
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """Two modules; a perturbation switches on the readout genes of its own module; the graph links modules."""
+    monkeypatch.setitem(MODELS._items, "neighbours", Neighbours)
+    COUNTED.clear()
+    module = np.arange(40) % 2
+    src, dst = np.triu_indices(40, k=1)
+    kept = module[src] == module[dst]
+    names = np.array(GENES)
+    table = EdgeTable(("gene", "string", "gene"), src[kept], dst[kept], np.ones(kept.sum(), np.float32), names, names)
+    graph = GeneGraph.from_tables([table], GeneVocab.from_symbols(GENES))
+    values = (module[:, None] == module[None, :]).astype(float)
+    split = np.where(np.arange(40) < 28, "train", "test")
+    effects = EffectTable(values, np.ones((40, 40), bool), GENES, GENES, kind="de", split=split, context="sim")
+    return graph, effects
+
+
+def value(records, control, seed=0):
+    (found,) = [
+        r["value"] for r in records if (r["control"], r["seed"], r["metric"]) == (control, seed, "per_gene_auroc")
+    ]
+    return found
+
+
+def test_the_real_graph_is_right_and_the_permuted_one_is_not(planted) -> None:
+    graph, effects = planted
+    records = compare_sources(
+        [effects], {"g": graph}, models=["neighbours"], controls=["permuted"], seeds=2, progress=False
+    )
+    assert value(records, "real") == value(records, "real", 1) == 1.0
+    assert value(records, "permuted") < 0.8
+    assert set(records[0]) == {"line", "task", "model", "graph", "control", "seed", "metric", "value", "seconds"}
+    assert records[0]["line"] == "sim"
+    assert records[0]["task"] == "de"
+    # One fit on the real graph, because the model does not use its seed, and one for each permuted graph.
+    assert len(COUNTED) == 3
+
+
+def test_a_second_call_repeats_nothing(planted, tmp_path) -> None:
+    graph, effects = planted
+    arguments = dict(models=["neighbours"], controls=["permuted"], seeds=1, out_dir=tmp_path, progress=False)
+    first = compare_sources([effects], {"g": graph}, **arguments)
+    fits = len(COUNTED)
+    assert compare_sources([effects], {"g": graph}, **arguments) == first
+    assert len(COUNTED) == fits
+
+
+def test_unknown_names_and_empty_runs_are_refused(planted) -> None:
+    graph, effects = planted
+    with pytest.raises(ConfigError, match="unknown model 'neighbour'"):
+        compare_sources([effects], {"g": graph}, models=["neighbour"], progress=False)
+    with pytest.raises(ConfigError, match="unknown control graph 'permute'"):
+        compare_sources([effects], {"g": graph}, models=["neighbours"], controls=["permute"], progress=False)
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        compare_sources([effects], {"g": graph}, models=["neighbours"], seeds=0, progress=False)
+
+
+def test_per_source_keeps_the_nodes(planted) -> None:
+    graph, _ = planted
+    graphs = per_source_graphs("human", graph)
+    assert graphs["human"] is graph
+    assert all(part.num_genes == graph.num_genes for part in graphs.values())
+
+
+def test_from_folders_to_files(planted, tmp_path) -> None:
+    graph, effects = planted
+    graph.save(tmp_path / "mini")
+    rows = ["pert,gene,label,split"]
+    rows += [
+        f"{p},{g},{int(effects.values[i, j])},{effects.split[i]}"
+        for i, p in enumerate(GENES)
+        for j, g in enumerate(GENES)
+    ]
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "sim-de.csv").write_text("\n".join(rows))
+    out = tmp_path / "out"
+    arguments = dict(lines=["sim"], tasks=["de"], models=["neighbours"], seeds=1, out_dir=out, progress=False)
+    result = run_bench(labels, [tmp_path / "mini"], **arguments)
+    assert json.loads((out / "results.json").read_text()) == result.records
+    assert "| sim | de | mini | neighbours | 1.000 |" in (out / "table.md").read_text()
+    assert json.loads((out / "provenance.json").read_text())["graphs"] == {"mini": graph.digest}
+    with pytest.raises(ConfigError, match="changes no model"):
+        run_bench(labels, [tmp_path / "mini"], **{**arguments, "overrides": ["knn.k=3"]})
+    with pytest.raises(DataError, match="no dir labels"):
+        run_bench(labels, [tmp_path / "mini"], **{**arguments, "tasks": ["dir"]})
+    with pytest.raises(ConfigError, match="two graphs are called 'mini'"):
+        run_bench(labels, [tmp_path / "mini", tmp_path / "mini"], **arguments)

@@ -23,6 +23,11 @@ class _Unavailable:
     def __init__(self, name: str) -> None:
         self._name = name
 
+    def __getattr__(self, name: str) -> "_Unavailable":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Unavailable(f"{self._name}.{name}")
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise DependencyError(
             f"{self._name} is not available with this torch",
@@ -66,9 +71,12 @@ def _alias_packaging() -> None:
 
 
 def _open_door() -> ModuleType:
-    if "dgl" in sys.modules:
+    if sys.modules.get("dgl") is not None:
         return sys.modules["dgl"]
-    spec = importlib.util.find_spec("dgl")
+    try:
+        spec = importlib.util.find_spec("dgl")
+    except (ImportError, ValueError):  # the import system refuses to look for it
+        spec = None
     if spec is None or spec.origin is None:
         raise DependencyError(
             "DGL is not installed", expected="dgl 2.1.0 or a newer build", remedy="pip install dgl==2.1.0"

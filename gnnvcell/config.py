@@ -1,11 +1,13 @@
 """Configurations: frozen, typed, no unknown keys; from TOML with dotted overrides; each with a digest."""
 
+import copy
+import datetime
 import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,10 +43,24 @@ def _as_config_error(cls: type[Config], error: ValidationError, where: str) -> C
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return ConfigError(f"{where} has no setting {key!r}", remedy=did_you_mean(key, cls.model_fields))
+        valid = _settings_at(cls, first["loc"][:-1])
+        return ConfigError(f"{where} has no setting {key!r}", remedy=did_you_mean(str(first["loc"][-1]), valid))
     if first["type"] == "missing":
         return ConfigError(f"{where} needs the setting {key!r}", remedy=f"add {key} = ...")
     return ConfigError(f"{where}: bad value for {key!r}", expected=first["msg"], found=repr(first["input"]))
+
+
+def _settings_at(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    """The settings of the configuration that a path of keys leads to; none where it cannot be told."""
+    for part in path:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+        field = model.model_fields.get(str(part))
+        model = field.annotation if field else None
+        # An optional table, "Inner | None", is the one configuration among its choices.
+        choices = [choice for choice in get_args(model) if isinstance(choice, type) and issubclass(choice, BaseModel)]
+        model = choices[0] if len(choices) == 1 else model
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def digest_of(values: Any) -> str:
@@ -77,10 +93,10 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
     Raises:
         ConfigError: no ``=``, an empty key, or a path that runs through something that is not a table.
     """
-    result = json.loads(json.dumps(dict(values)))
+    result = copy.deepcopy(dict(values))
     for override in overrides:
         key, separator, text = override.partition("=")
-        path = key.strip().split(".")
+        path = [part.strip() for part in key.split(".")]
         if not separator or not all(path):
             raise ConfigError(f"cannot read the override {override!r}", expected="key.sub_key=value")
         table = result
@@ -94,6 +110,8 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
 
 def _parse_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # No setting is a date; a release named 2023-01-01 is a word.
+    return text if isinstance(value, datetime.date | datetime.time) else value

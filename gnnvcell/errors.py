@@ -79,7 +79,8 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
         valid: the names that would have been accepted.
     """
     options = sorted(str(option) for option in valid)
-    near = difflib.get_close_matches(str(name), options, n=3)
+    by_case = {option.casefold(): option for option in options}
+    near = [by_case[match] for match in difflib.get_close_matches(str(name).casefold(), by_case, n=3)]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     if len(options) <= 20:

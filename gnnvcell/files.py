@@ -32,7 +32,8 @@ def require_file(path: str | Path) -> Path:
         raise FileFormatError(f"{path} is a folder, not a file", remedy="name the file itself")
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside) if beside else f"the folder {path.parent} does not exist"
+        state = "is empty" if path.parent.is_dir() else "does not exist"
+        hint = did_you_mean(path.name, beside) if beside else f"the folder {path.parent} {state}"
         raise MissingFileError(f"no file {path}", remedy=hint)
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} is empty", remedy="download or write it again")
@@ -59,7 +60,7 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     try:
         with opener(path, "rb") as handle:
             yield handle  # type: ignore[misc]
-    except (EOFError, zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:  # type: ignore[misc]
         raise FileFormatError(
             f"{path} is a damaged gzip file",
             expected="a complete gzip stream",
@@ -150,15 +151,27 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             _flush(file)
         os.chmod(temporary, 0o777 & ~_umask())
         if path.exists():
-            retired = temporary.with_name(temporary.name + ".old")
-            os.replace(path, retired)
-            os.replace(temporary, path)
-            shutil.rmtree(retired) if retired.is_dir() else retired.unlink()
+            _swap(temporary, path)
         else:
             os.replace(temporary, path)
         _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Put a folder in the place of what is there; if that fails, what was there is put back."""
+    retired = new.with_name(new.name + ".old")
+    os.replace(old, retired)
+    try:
+        os.replace(new, old)
+    except BaseException:
+        os.replace(retired, old)
+        raise
+    if retired.is_dir() and not retired.is_symlink():
+        shutil.rmtree(retired)
+    else:
+        retired.unlink()
 
 
 def write_text(path: str | Path, text: str) -> Path:

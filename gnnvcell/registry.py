@@ -24,14 +24,16 @@ class Registry(Generic[T]):
         """Decorator that files an object under one or more names.
 
         Raises:
-            ConfigError: a name is taken by another object.
+            ConfigError: no name, or a name is taken by another object; nothing is filed then.
         """
+        if not names:
+            raise ConfigError(f"a {self.kind} is registered without a name", remedy='write @register("name")')
 
         def add(item: Item) -> Item:
-            for name in names:
-                if self._items.get(name, item) is not item:
-                    raise ConfigError(f"the {self.kind} name {name!r} is already taken", remedy="choose another name")
-                self._items[name] = item  # type: ignore[assignment]
+            taken = [name for name in names if self._items.get(name, item) is not item]
+            if taken:
+                raise ConfigError(f"the {self.kind} name {taken[0]!r} is already taken", remedy="choose another name")
+            self._items.update(dict.fromkeys(names, item))  # type: ignore[arg-type]
             return item
 
         return add

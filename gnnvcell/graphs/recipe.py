@@ -134,7 +134,7 @@ class Plan:
 
 
 def read_recipe(
-    recipe: str | Path | Mapping[str, Any] | Sequence[Source],
+    recipe: str | Path | Mapping[str, Any] | Sequence[Any],
     *,
     source_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -166,6 +166,11 @@ def read_recipe(
         if touched:
             raise ConfigError(f"overrides cannot change the source object {touched[0]!r}", remedy="change the object")
         values = apply_overrides(values, overrides)
+    for key, entry in values["sources"].items():
+        # One by one first, because an error should name the source and the nearest of its settings.
+        if not isinstance(entry, Mapping):
+            raise ConfigError(f"sources.{key} is not a table", expected='{type = "string"}', found=repr(entry))
+        SourceEntry.parse(entry, where=f"sources.{key}")
     parsed = Recipe.parse(values, where="the recipe")
     if not parsed.sources:
         raise ConfigError("the recipe has no sources", expected="at least one [sources.<key>] table")

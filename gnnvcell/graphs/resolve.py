@@ -13,7 +13,7 @@ from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.accessions import likely_kind
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.filters import merge_pairs
-from gnnvcell.graphs.manifest import MAX_EXAMPLES, RelationRecord
+from gnnvcell.graphs.manifest import MAX_EXAMPLES, NOT_SELECTED, RelationRecord
 
 _WRONG_SPECIES = "wrong_species"
 
@@ -83,6 +83,8 @@ class GeneMatches:
     def remedy(self, table: EdgeTable) -> str:
         """For an error: what would make the names match."""
         missed = [name for name in used_names(table, keys.GENE).tolist() if self.index[name] < 0]
+        if 2 * sum(self.reasons[name] == NOT_SELECTED for name in missed) > len(missed):
+            return "no edge has both its genes among those asked for: ask for more genes, or leave the source out"
         if 2 * sum(self.reasons[name] == _WRONG_SPECIES for name in missed) > len(missed):
             return "most of these names are of another species: check species in the recipe, and the file"
         kind = likely_kind(missed)

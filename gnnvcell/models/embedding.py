@@ -8,7 +8,7 @@ from sklearn.utils.extmath import randomized_svd
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
 
-POWER_ITERATIONS = 4
+POWER_ITERATIONS = 2  # of the randomised SVD [Halko et al. 2011]
 
 
 def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ class RidgeConfig(Config):
         max_term_genes: larger terms are left out.
     """
 
-    dim: int = Field(default=256, ge=1)
+    dim: int = Field(default=128, ge=1)
     penalties: tuple[float, ...] = Field(default=(0.3, 1.0, 3.0, 10.0, 30.0), min_length=1)
     prior_count: float = Field(default=3.0, ge=0)
     max_term_genes: int = Field(default=1500, ge=2)

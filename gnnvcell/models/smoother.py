@@ -30,7 +30,7 @@ class SmootherConfig(Config):
 
     power: float = Field(default=2.5, gt=0)
     readout_power: float = Field(default=4.0, gt=0)
-    readout_weight: float = Field(default=1.0, ge=0)
+    readout_weight: float = Field(default=0.1, ge=0)
     shrinkage: float = Field(default=1.0, ge=0)
     profiles: ProfileConfig = ProfileConfig()
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from gnnvcell.report.scores import Score, SupportScore, mean_and_spread, panel_title, unique
 from gnnvcell.report.theme import CONTROL_COLOURS, GREEN, INK, MARKERS, SERIES, VERMILLION, styled, tidy
@@ -16,6 +17,7 @@ CHANCE = 0.5
 WIDE, NARROW = 9.0, 3.7  # inches: a desk, a phone
 _BAR = 0.17  # inches per bar
 _CHANCE_LINE = {"color": INK, "linewidth": 1.0, "dashes": (4, 3)}
+_HOLLOW = "hollow: rewired"
 _CONTROL_NAMES = {"real": "real graph", "rewired": "rewired, degrees kept", "permuted": "gene labels permuted"}
 
 
@@ -31,13 +33,14 @@ def controls_chart(scores: Sequence[Score], *, width: float, label: str) -> Figu
     models, controls = unique(s.model for s in scores), unique(s.control for s in scores)
     panels = unique(s.panel for s in scores)
     height = len(models) * (len(controls) * _BAR + 0.16) + 0.75
-    legend_rows = -(-len(controls) // (4 if width >= WIDE else 2))
-    figure, grid = _grid(len(panels), width, height, legend=0.25 + 0.2 * legend_rows)
+    names = [_CONTROL_NAMES.get(control, control) for control in controls]
+    figure, grid = _grid(len(panels), width, height, legend=_legend_height(names, width))
     limits = _limits(scores)
     for axes, panel in zip(grid, panels, strict=True):
         _draw_control_bars(axes, [s for s in scores if s.panel == panel], models, controls)
         _dress(axes, models, panel_title(*panel), limits, label)
-    handles = [Patch(color=_control_colour(c, controls), label=_CONTROL_NAMES.get(c, c)) for c in controls]
+    colours = [_control_colour(control, controls) for control in controls]
+    handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=True)]
     _legend(figure, handles, width)
     return figure
 
@@ -69,8 +72,7 @@ def sources_chart(scores: Sequence[Score], *, width: float, label: str) -> Figur
     models, graphs = unique(s.model for s in scores), unique(s.graph for s in scores)
     panels = unique(s.panel for s in scores)
     height = len(graphs) * max(0.34, 0.12 * len(models) + 0.12) + 0.75
-    legend_rows = -(-(len(models) + 1) // (4 if width >= WIDE else 2))
-    figure, grid = _grid(len(panels), width, height, legend=0.25 + 0.2 * legend_rows)
+    figure, grid = _grid(len(panels), width, height, legend=_legend_height([*models, _HOLLOW], width))
     limits = _limits(scores)
     for axes, panel in zip(grid, panels, strict=True):
         for place, model in enumerate(models):
@@ -85,7 +87,7 @@ def sources_chart(scores: Sequence[Score], *, width: float, label: str) -> Figur
         _dress(axes, graphs, panel_title(*panel), limits, label)
     handles = [_marker(place, name=model) for place, model in enumerate(models)]
     if any(s.control == "rewired" for s in scores):
-        handles.append(_marker(0, name="hollow: rewired", hollow=True, colour=INK))
+        handles.append(_marker(0, name=_HOLLOW, hollow=True, colour=INK))
     _legend(figure, handles, width)
     return figure
 
@@ -101,8 +103,7 @@ def support_chart(scores: Sequence[SupportScore], *, width: float, label: str) -
     """
     models, panels = unique(s.model for s in scores), unique(s.panel for s in scores)
     last = max(s.quarter for s in scores)
-    legend_rows = -(-len(models) // (4 if width >= WIDE else 2))
-    figure, grid = _grid(len(panels), width, 2.6, legend=0.2 + 0.2 * legend_rows)
+    figure, grid = _grid(len(panels), width, 2.6, legend=_legend_height(models, width))
     for axes, panel in zip(grid, panels, strict=True):
         for place, model in enumerate(models):
             means = [
@@ -157,8 +158,17 @@ def _grid(panels: int, width: float, row_height: float, *, legend: float) -> tup
 
 
 def _legend(figure: Figure, handles: Sequence[Any], width: float) -> None:
-    columns = min(len(handles), 4 if width >= WIDE else 2)
+    columns = _legend_columns([handle.get_label() for handle in handles], width)
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    letters = max(len(label) for label in labels) + 7  # the key and the gap
+    return max(1, min(len(labels), int(width / (letters * 0.085)), 4))
+
+
+def _legend_height(labels: Sequence[str], width: float) -> float:
+    return 0.25 + 0.2 * -(-len(labels) // _legend_columns(labels, width))
 
 
 def _limits(scores: Sequence[Score]) -> tuple[float, float]:
@@ -174,6 +184,7 @@ def _dress(axes: Axes, rows: Sequence[str], title: str, limits: tuple[float, flo
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(*limits)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(label)
     axes.set_title(title, loc="left", fontsize=10.5)
     tidy(axes)

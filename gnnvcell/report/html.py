@@ -24,10 +24,11 @@ th, td { padding: .28rem .9rem .28rem 0; text-align: right; border-bottom: 1px s
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child, .text td { text-align: left; }
 .text td { white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
-.text td:first-child { color: var(--soft); white-space: nowrap; }
+.text td:first-child { color: var(--soft); white-space: nowrap; overflow-wrap: normal; }
 td.best { font-weight: 700; }
 .sd { color: var(--soft); font-size: .85em; font-weight: 400; display: inline-block; width: 4.4em; text-align: left;
   padding-left: .4em; }
+summary { cursor: pointer; color: var(--accent); }
 .lead ul { margin: .3rem 0; padding-left: 1.2rem; }
 figure { margin: 0 0 1.5rem; }
 figure svg { width: 100%; height: auto; display: block; color: var(--ink); overflow: visible; }
@@ -35,8 +36,8 @@ figure svg { width: 100%; height: auto; display: block; color: var(--ink); overf
 @media (max-width: 640px) {
   body { padding: 1rem .75rem 3rem; } h1 { font-size: 1.4rem; }
   .wide { display: none; } .narrow { display: block; }
-  table { font-size: .82rem; } th, td { padding-right: .6rem; white-space: normal; }
-  .sd { display: block; width: auto; text-align: right; padding: 0; }
+  table { font-size: .82rem; } th, td { padding-right: .55rem; white-space: normal; }
+  .sd { display: block; width: auto; text-align: right; padding: 0; white-space: nowrap; }
   .text td:first-child { white-space: normal; } }
 @media print { .wide { display: block; } .narrow { display: none; } h2 { break-after: avoid; }
   figure { break-inside: avoid; } }
@@ -102,6 +103,11 @@ def figure_block(wide: str, narrow: str, *, caption: str) -> str:
         f'<figure>\n<div class="wide">{wide}</div>\n<div class="narrow">{narrow}</div>\n'
         f"<figcaption>{html.escape(caption)}</figcaption>\n</figure>"
     )
+
+
+def folded(summary: str, content: str) -> str:
+    """Content that opens with a click; ``content`` is HTML."""
+    return f"<details>\n<summary>{html.escape(summary)}</summary>\n{content}\n</details>"
 
 
 def tables_block(tables: Sequence[DataTable]) -> str:

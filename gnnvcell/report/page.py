@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gnnvcell.files import write_text
 from gnnvcell.graphs.info import GraphInfo
 from gnnvcell.report.charts import NARROW, WIDE, controls_chart, sources_chart, support_chart
-from gnnvcell.report.html import DataTable, document, figure_block, section, tables_block
+from gnnvcell.report.html import DataTable, document, figure_block, folded, section, tables_block
 from gnnvcell.report.provenance import provenance_rows
 from gnnvcell.report.scores import Score, read_scores, read_support, unique
 from gnnvcell.report.tables import findings, graph_tables, score_tables
@@ -58,7 +58,8 @@ def write_page(
     figures = list(_source_figures(scores, write))
     if figures:
         alone = [record for record in records if "/" in str(record["graph"])]
-        parts.append(section("Which source helps", "\n".join([*figures, tables_block(score_tables(alone))])))
+        numbers = folded("The same in numbers", tables_block(score_tables(alone)))
+        parts.append(section("Which source helps", "\n".join([*figures, numbers])))
     by_support = read_support(strata)
     if by_support:
         caption = (

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gnnvcell.bench.table import HEADLINE
 from gnnvcell.errors import DataError
+
+T = TypeVar("T")
 
 _COLUMNS = ("line", "task", "model", "graph", "control", "seed", "metric", "value", "seconds")
 _TASKS = {"de": "differential expression", "dir": "direction of change"}
@@ -95,7 +97,7 @@ def read_support(runs: Sequence[Mapping[str, Any]]) -> list[SupportScore]:
     ]
 
 
-def unique(names: Iterable[Any]) -> list[Any]:
+def unique(names: Iterable[T]) -> list[T]:
     """The distinct values in the order in which they come."""
     return list(dict.fromkeys(names))
 

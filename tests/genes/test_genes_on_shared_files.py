@@ -21,7 +21,7 @@ def vocab(old_string, newer_symbols) -> GeneVocab:
 def measured(shared_data) -> list[str]:
     names: set[str] = set()
     for file in sorted((shared_data / "perturbqa").glob("*.csv.gz")):
-        frame = pd.read_csv(file, usecols=["pert", "gene"], dtype=str, keep_default_na=False)
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
         names |= set(frame["pert"]) | set(frame["gene"])
     return sorted(names)
 

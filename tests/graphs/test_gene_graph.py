@@ -296,7 +296,7 @@ def test_a_truncated_file_is_noticed(graph, tmp_path) -> None:
     path = graph.save(tmp_path / "g")
     whole = (path / "edges.safetensors").read_bytes()
     (path / "edges.safetensors").write_bytes(whole[:-10])
-    with pytest.raises(GraphIntegrityError, match="edges.safetensors"):
+    with pytest.raises(GraphIntegrityError, match=r"edges.safetensors"):
         GeneGraph.load(path)
 
 
@@ -305,10 +305,10 @@ def test_a_changed_manifest_is_noticed(graph, tmp_path) -> None:
     head = json.loads((path / "manifest.json").read_text())
     head["manifest"]["sources"]["string_db"]["licence"] = "mine"
     (path / "manifest.json").write_text(json.dumps(head))
-    with pytest.raises(GraphIntegrityError, match="manifest.json was changed"):
+    with pytest.raises(GraphIntegrityError, match=r"manifest.json was changed"):
         GeneGraph.load(path)
     (path / "manifest.json").write_text("{")
-    with pytest.raises(GraphIntegrityError, match="manifest.json was changed"):
+    with pytest.raises(GraphIntegrityError, match=r"manifest.json was changed"):
         GeneGraph.load(path)
 
 
@@ -324,7 +324,7 @@ def test_missing_pieces_and_newer_formats_say_so(graph, tmp_path) -> None:
     with pytest.raises(FileFormatError, match="does not describe"):
         GeneGraph.load(path)
     (path / "names.safetensors").unlink()
-    with pytest.raises(FileFormatError, match="without names.safetensors"):
+    with pytest.raises(FileFormatError, match=r"without names.safetensors"):
         GeneGraph.load(path)
 
 

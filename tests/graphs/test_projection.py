@@ -154,7 +154,7 @@ def test_bad_arguments(arguments: dict, message: str) -> None:
 
 def test_nothing_similar_is_an_error() -> None:
     with pytest.raises(EmptyGraphError):
-        similar_pairs(sp.identity(4, format="csr"), measure="jaccard", top_k=2)
+        similar_pairs(sp.csr_matrix(np.eye(4)), measure="jaccard", top_k=2)
     with pytest.raises(EmptyGraphError, match="lower min_similarity"):
         similar_pairs(INCIDENCE, measure="jaccard", top_k=3, min_similarity=0.9)
     with pytest.raises(EmptyGraphError, match="1 genes"):

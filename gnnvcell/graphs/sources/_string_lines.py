@@ -70,7 +70,7 @@ class KeptLines:
     bad_line: int
 
 
-def read_lines(block: bytes, prefix: bytes, plan: ScorePlan, counters: Counters) -> KeptLines:
+def read_lines(block: bytes | memoryview, prefix: bytes, plan: ScorePlan, counters: Counters) -> KeptLines:
     """Read a block of whole lines up to its end or to the first line that is not as it should be.
 
     Args:
@@ -80,9 +80,11 @@ def read_lines(block: bytes, prefix: bytes, plan: ScorePlan, counters: Counters)
         counters: added to.
     """
     data = np.frombuffer(block, np.uint8)
-    room = int(np.count_nonzero(data == _NEWLINE))
+    shortest = 2 * (len(prefix) + 2) + 2 * len(plan.roles)  # both ids of one character, every score of one digit
+    room = len(data) // shortest + 1
     ids = np.empty(len(data), np.uint8)
-    offsets = np.zeros(2 * room + 1, np.int32)
+    offsets = np.empty(2 * room + 1, np.int32)
+    offsets[0] = 0
     scores = np.empty((room, 2), np.int16)
     kept, bad_line = _scan(
         data,

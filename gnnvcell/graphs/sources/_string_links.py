@@ -27,6 +27,7 @@ from gnnvcell.graphs.sources._string_lines import (
 )
 
 HomologyRule = Literal["measured", "always", "never"]
+_LONGEST_HEADER = 10_000
 _SCORE_BITS = 10  # holds 0..1000
 _MAX_ABOVE = 0.05  # share of scores above 1000 that may be somebody's sums; more is another scale
 
@@ -102,14 +103,14 @@ def read_links(
     return Links(proteins, codes[rows, 0], codes[rows, 1], score[rows], counters, corrected, columns)
 
 
-def _split_header(path: Path, blocks: Iterator[bytes]) -> tuple[list[str], bytes]:
-    first = next(blocks, b"")
-    header, _, rest = first.partition(b"\n")
-    return read_header(path, header), rest
+def _split_header(path: Path, blocks: Iterator[memoryview]) -> tuple[list[str], memoryview]:
+    first = next(blocks, memoryview(b""))
+    header, _, _ = bytes(first[:_LONGEST_HEADER]).partition(b"\n")
+    return read_header(path, header), first[len(header) + 1 :]
 
 
-def _with_first(first: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
+def _with_first(first: memoryview, blocks: Iterator[memoryview]) -> Iterator[memoryview]:
+    if len(first):
         yield first
     yield from blocks
 
@@ -139,11 +140,11 @@ def _unify(path: Path, ids: list[pa.DictionaryArray]) -> tuple[NDArray, NDArray[
 
 
 def _bad_line(
-    path: Path, block: bytes, start: int, species: int, columns: list[str], counters: Counters
+    path: Path, block: memoryview, start: int, species: int, columns: list[str], counters: Counters
 ) -> FileFormatError:
     number = counters[LINES] + counters[BLANK] + 2  # one for the header, and lines count from 1
-    stop = block.index(b"\n", start)
-    text = block[start:stop].decode("utf-8", "replace").rstrip("\r")
+    line, _, _ = bytes(block[start:]).partition(b"\n")
+    text = line.decode("utf-8", "replace").rstrip("\r")
     where = f"line {number:,} of {path}"
     fields = text.split(" ")
     shown = repr(text[:120])

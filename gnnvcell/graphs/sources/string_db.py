@@ -202,7 +202,9 @@ def _line_notes(links: Links, pairs: Pairs) -> list[str]:
 
 def _name_genes(proteins: NDArray, pairs: Pairs, names: dict[str, str]) -> tuple[EdgeTable, list[str]]:
     """The edge table between preferred names; a protein without one keeps its id."""
-    used = np.unique(np.concatenate([pairs.first, pairs.second]))
+    used = np.flatnonzero(
+        np.bincount(pairs.first, minlength=len(proteins)) + np.bincount(pairs.second, minlength=len(proteins))
+    )
     labels = [names.get(protein, protein) for protein in proteins[used].tolist()]
     unnamed = sum(protein not in names for protein in proteins[used].tolist()) if names else 0
     genes, code = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from gnnvcell.errors import ConfigError, EmptyGraphError, FileFormatError
+from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.filters import TopK
 from gnnvcell.graphs.sources.base import SOURCES, Reading, SourceContext
 from gnnvcell.graphs.sources.gene_sets import GeneSets
@@ -29,7 +30,7 @@ def read(folder: Path, **settings) -> Reading:
 
 def named(reading: Reading) -> set[tuple[str, str]]:
     (table,) = reading.tables
-    return set(zip(table.src_names[table.src].tolist(), table.dst_names[table.dst].tolist(), strict=True))
+    return named_pairs(table)
 
 
 def test_sets_by_hand(folder: Path) -> None:
@@ -72,6 +73,23 @@ def test_similarity(folder: Path) -> None:
     }  # fmt: skip
     assert len(read(folder, reading="similarity", measure="jaccard", min_similarity=0.8).tables[0]) == 2
     assert GeneSets(file="x", reading="similarity", top_k=4).filters() == (TopK(4),)
+
+
+def test_names_that_are_no_genes_take_no_place_in_the_top_k(folder: Path) -> None:
+    genes = [f"G{i}" for i in range(10)]
+    (folder / "sets.gmt").write_text("X\t\t" + "\t".join(genes) + "\nY\t\tOTHER\n")
+    source = GeneSets(file="sets.gmt", reading="similarity", measure="jaccard", top_k=1)
+    (table,) = source.read(SourceContext(folder)).tables
+    # Every pair ties, so each gene's two candidates are the first two genes of the others.
+    assert len(table) == 9 + 8
+    (top,) = source.filters()
+    assert named_pairs(top(table)) == {("G0", gene) for gene in genes[1:]}
+    known = table.take((table.src != 0) & (table.dst != 0))
+    assert named_pairs(top(known)) == {("G1", gene) for gene in genes[2:]}
+
+
+def named_pairs(table: EdgeTable) -> set[tuple[str, str]]:
+    return set(zip(table.src_names[table.src].tolist(), table.dst_names[table.dst].tolist(), strict=True))
 
 
 def test_gzip_and_accessions(folder: Path) -> None:

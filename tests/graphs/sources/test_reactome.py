@@ -326,7 +326,7 @@ def test_bad_mapping(folder: Path) -> None:
     with pytest.raises(FileFormatError, match="has the pathway 'REACT_3'"):
         read(folder, identifiers="uniprot")
     path.write_text(mapping(UNIPROT) + "P1\tR-HSA-3\n")
-    with pytest.raises(FileFormatError, match="line 6 of .* has no species"):
+    with pytest.raises(FileFormatError, match=r"line 6 of .* has no species"):
         read(folder, identifiers="uniprot")
 
 

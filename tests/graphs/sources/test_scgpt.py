@@ -95,7 +95,7 @@ def test_embedding_key_is_chosen_or_asked_for(tmp_path) -> None:
         Scgpt(path=folder).read(SourceContext())
     found = Scgpt(path=folder, embedding_key="weird.weight").read(SourceContext())
     assert ("A", "B") in edges_of(found)
-    with pytest.raises(ConfigError, match="did you mean 'weird.weight'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'weird.weight'"):
         Scgpt(path=folder, embedding_key="weird.weigh").read(SourceContext())
 
 

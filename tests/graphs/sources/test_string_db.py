@@ -1,4 +1,5 @@
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from gnnvcell.errors import ConfigError, EmptyGraphError, FileFormatError, GeneError, GnnvcellError
 from gnnvcell.graphs.filters import TopK
+from gnnvcell.graphs.sources import _string_links
+from gnnvcell.graphs.sources._line_blocks import open_line_blocks
 from gnnvcell.graphs.sources._string_channels import CHANNELS
 from gnnvcell.graphs.sources.base import SOURCES, Reading, SourceContext
 from gnnvcell.graphs.sources.string_db import String
@@ -142,13 +145,12 @@ def test_lines_that_cross_block_borders_are_whole(tmp_path, monkeypatch):
     ]
     path = links(tmp_path, rows)
     expected = pairs(read(tmp_path, confidence=0.3))
-    from gnnvcell.graphs.sources import _line_blocks, _string_links
-
-    for size in (7, 64, 1000):
-        monkeypatch.setattr(
-            _string_links, "open_line_blocks", lambda p, size=size: _line_blocks.open_line_blocks(p, block_bytes=size)
-        )
+    for size in (40, 64, 1000):
+        monkeypatch.setattr(_string_links, "open_line_blocks", partial(open_line_blocks, block_bytes=size))
         assert pairs(read(tmp_path, confidence=0.3, links_file=str(path))) == expected
+    monkeypatch.setattr(_string_links, "open_line_blocks", partial(open_line_blocks, block_bytes=20))
+    with pytest.raises(FileFormatError, match="a line of more than 20 bytes"):
+        read(tmp_path, confidence=0.3, links_file=str(path))
     assert len(expected) > 200
 
 

@@ -1,0 +1,204 @@
+"""Propagation: two-sided message passing of observed outcomes, with learned relations and a learned readout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from gnnvcell.config import Config
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, gene_features, pass_over_readouts
+from gnnvcell.models._learning import Pairs, learn_mixture, learn_readout
+from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
+from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
+from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.smoother import readout_operator, require_targets
+from gnnvcell.nn.outcome_readout import OutcomeReadout
+from gnnvcell.nn.relation_mixture import RelationMixture
+
+RELATION_POWER = 2.0
+FIXED_POWERS = (2.0, 4.0)
+PREDICTED_AT_ONCE = 64
+
+
+class PropagationConfig(Config):
+    """Settings of the propagation model.
+
+    Args:
+        heads: learned mixtures of relations.
+        folds: blocks of training perturbations that are hidden in turn while learning.
+        mixture_epochs, mixture_lr: training of the mixtures.
+        hidden, members, dropout: of the readout.
+        readout_epochs, readout_lr, weight_decay, batch_pairs: training of the readout.
+        readout_power: of the similarity between readout genes.
+        profiles: how relations become similarities.
+    """
+
+    heads: int = Field(default=2, ge=1)
+    folds: int = Field(default=5, ge=2)
+    mixture_epochs: int = Field(default=8, ge=0)
+    mixture_lr: float = Field(default=0.1, gt=0)
+    hidden: int = Field(default=32, ge=1)
+    members: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    readout_epochs: int = Field(default=12, ge=0)
+    readout_lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.3, ge=0)
+    batch_pairs: int = Field(default=2048, ge=1)
+    readout_power: float = Field(default=4.0, gt=0)
+    profiles: ProfileConfig = ProfileConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What prediction needs."""
+
+    train: EffectTable
+    maker: ChannelMaker
+    halfway: Tensor
+    spread: Tensor
+    features: Tensor
+    prior: Tensor
+    unit: float
+
+
+@MODELS.register("propagation")
+class Propagation(EffectModel):
+    """Message passing of training outcomes to unseen perturbations, over both sides of the table.
+
+    1. Every relation of the graph gives a similarity S_r between perturbations and, averaged, one between readout genes
+       (``GraphProfiles``).
+    2. Kernels K: each ``S_r^2``, their mean to the powers 2 and 4, and ``heads`` learned mixtures
+       ``(sum_r softmax(a)_r S_r)^p`` (``RelationMixture``).
+    3. Training residuals R (effect minus the gene's shrunken mean) are passed over the readout side: own gene, graph
+       neighbours, genes with correlated residuals, all genes (``pass_over_readouts``): B_j, with evidence N_j.
+    4. Channels ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``), in units of their standard deviation.
+    5. ``score = OutcomeReadout(x, z_g)``, 0 where no message came; the prediction is ``sigmoid(logit(mu_g) + score)`` for
+       labels and ``mu_g + score`` for effects.
+
+    Mixtures and readout are learned on blocks of training perturbations whose outcomes are hidden from steps 3 and 4 (and
+    from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
+
+    Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
+
+    Raises:
+        ModelError: on ``fit``, no training target is in the graph, or fewer perturbations than folds; on ``predict``, the
+            model was not fitted.
+
+    Example:
+        >>> model = Propagation().fit(train, graph, seed=0)  # doctest: +SKIP
+        >>> model.relation_weights  # doctest: +SKIP
+        {'string': [0.3, 0.2], 'annotated_bp': [0.7, 0.8]}
+    """
+
+    config_class = PropagationConfig
+    config: PropagationConfig
+    uses_seed = True
+
+    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Propagation":
+        """Learn relation weights, then the readout."""
+        cfg = self.config
+        check_trainable(train, minimum=cfg.folds)
+        self._profiles = graph_profiles(graph, cfg.profiles)
+        require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        self._rows = self._profiles.of_perturbations(train.perturbations)
+        similarity = torch.from_numpy(similarities(self._rows, self._rows))
+        similarity.diagonal(dim1=1, dim2=2).zero_()
+        operator = readout_operator(self._profiles.readout_similarity(train.genes), cfg.readout_power)
+        fold = perturbation_folds(train.shape[0], cfg.folds, seed)
+        outcomes = [Outcomes.of(train, np.flatnonzero(fold != k)) for k in range(cfg.folds)]
+        hidden = [_hidden_pairs(train, fold == k, k, outcomes[k]) for k in range(cfg.folds)]
+        self._mixture = RelationMixture(len(similarity), cfg.heads)
+        learn_mixture(
+            self._mixture, similarity, fold, outcomes, hidden,
+            kind=train.kind, epochs=cfg.mixture_epochs, lr=cfg.mixture_lr, rng=rng,
+        )  # fmt: skip
+        with torch.no_grad():
+            channels = torch.cat(
+                [self._fold_channels(similarity, operator, fold, k, outcomes[k], hidden[k]) for k in range(cfg.folds)]
+            )
+        features = torch.cat([gene_features(o, train.kind)[p.gene] for o, p in zip(outcomes, hidden, strict=True)])
+        spread = channels.std(dim=0)
+        spread[spread == 0] = 1.0
+        kernels = len(similarity) + len(FIXED_POWERS) + cfg.heads
+        self._readout = OutcomeReadout(
+            channels.shape[1], features.shape[1], base=_base_channels(len(similarity), kernels),
+            hidden=cfg.hidden, members=cfg.members, dropout=cfg.dropout,
+        )  # fmt: skip
+        unit = learn_readout(
+            self._readout, channels / spread, features, Pairs.joined(hidden),
+            kind=train.kind, epochs=cfg.readout_epochs, lr=cfg.readout_lr, weight_decay=cfg.weight_decay,
+            batch_pairs=cfg.batch_pairs, rng=rng,
+        )  # fmt: skip
+        whole = Outcomes.of(train)
+        with torch.no_grad():
+            all_kernels = self._kernels(similarity)
+            maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]))
+            halfway = maker.halfway(all_kernels)
+        self._fitted = _Fitted(
+            train, maker, halfway, spread, gene_features(whole, train.kind), whole.prior(train.kind), unit
+        )
+        return self
+
+    def _kernels(self, similarity: Tensor) -> Tensor:
+        """(kernels, left, right): each relation squared, the mean to fixed powers, the learned mixtures."""
+        mean = similarity.mean(dim=0)
+        fixed = [mean**power for power in FIXED_POWERS]
+        floor = (similarity.sum(dim=0) > 0).float()  # the mixture's floor must not let unrelated perturbations speak
+        return torch.cat([similarity**RELATION_POWER, torch.stack(fixed), self._mixture(similarity) * floor])
+
+    def _fold_channels(
+        self, similarity: Tensor, operator: Tensor, fold: NDArray, k: int, outcomes: Outcomes, hidden: Pairs
+    ) -> Tensor:
+        inside, outside = torch.from_numpy(np.flatnonzero(fold == k)), torch.from_numpy(np.flatnonzero(fold != k))
+        near = similarity[:, outside][:, :, outside].mean(dim=0) ** FIXED_POWERS[0]
+        maker = ChannelMaker(pass_over_readouts(outcomes, operator, near))
+        kernels = self._kernels(similarity[:, inside][:, :, outside])
+        return maker.at(kernels, maker.halfway(kernels), hidden.row, hidden.gene)
+
+    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+        """The gene's prior moved by the messages."""
+        if not hasattr(self, "_fitted"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        fitted = self._fitted
+        names = np.asarray(perturbations, dtype=str)
+        similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
+        values = [self._scores(block) for block in similarity.split(PREDICTED_AT_ONCE, dim=1)]
+        score = torch.cat(values) * fitted.unit + fitted.prior
+        if fitted.train.kind != "delta":
+            score = score.sigmoid()
+        support = self._profiles.support(names, fitted.train.perturbations)
+        return Prediction(score.numpy(), names, fitted.train.genes, support)
+
+    @torch.no_grad()
+    def _scores(self, similarity: Tensor) -> Tensor:
+        """(rows, genes) mean score over members."""
+        fitted = self._fitted
+        channels = fitted.maker.at(self._kernels(similarity), fitted.halfway, None, None) / fitted.spread
+        rows, genes, width = channels.shape
+        features = fitted.features.repeat(rows, 1)
+        return self._readout(channels.reshape(-1, width), features).mean(dim=0).reshape(rows, genes)
+
+    @property
+    def relation_weights(self) -> dict[str, list[float]]:
+        """Share of each relation in every learned mixture."""
+        weights = self._mixture.weights.detach().T.tolist()
+        return dict(zip(self._profiles.relations, weights, strict=True))
+
+
+def _hidden_pairs(train: EffectTable, inside: NDArray, k: int, outcomes: Outcomes) -> Pairs:
+    return Pairs.hidden(train.values[inside], train.measured[inside], train.kind, outcomes.gene_mean, k)
+
+
+def _base_channels(first: int, kernels: int) -> Tensor:
+    """Channels of kernels ``first`` and later, over the own, graph and data sides."""
+    sides = [READOUT_SIDES.index(side) for side in ("own", "graph", "data")]
+    return torch.tensor([k * len(READOUT_SIDES) + side for k in range(first, kernels) for side in sides])

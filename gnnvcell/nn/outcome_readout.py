@@ -1,0 +1,67 @@
+"""OutcomeReadout: a learned non-linear readout of message channels that is zero where no message came."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class OutcomeReadout(nn.Module):
+    """Score of a (perturbation, gene) pair from the messages that reached it.
+
+    ``score = scale * mean_b x_b + f([clip(x), z_g]) - f([0, z_g])`` with f a one-hidden-layer SiLU network whose last layer
+    starts at zero, x the channels, b the base channels and z_g features of the gene. The difference makes the score
+    exactly 0 without messages, so that the answer goes back to the gene's mean. Several members with their own weights
+    are averaged.
+
+    Args:
+        channels: number of message channels.
+        gene_features: number of features per gene.
+        base: indices of the channels that are averaged linearly.
+        hidden: width of the hidden layer.
+        members: networks that are averaged.
+        dropout: of hidden units, while training.
+        clip: channels are cut at plus and minus this value, in standard deviations.
+
+    Shapes: channels (pairs, channels), gene features (pairs, features); score (members, pairs).
+
+    Example:
+        >>> readout = OutcomeReadout(3, 2, base=torch.tensor([0]), hidden=4, members=2)
+        >>> readout(torch.zeros(5, 3), torch.rand(5, 2)).abs().max().item()
+        0.0
+    """
+
+    base: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        gene_features: int,
+        *,
+        base: Int[Tensor, " base"],
+        hidden: int = 32,
+        members: int = 1,
+        dropout: float = 0.2,
+        clip: float = 4.0,
+    ) -> None:
+        super().__init__()
+        width = channels + gene_features
+        self.register_buffer("base", base)
+        self.scale = nn.Parameter(torch.full((members,), 0.7))
+        self.first = nn.Parameter(torch.empty(members, width, hidden).uniform_(-(width**-0.5), width**-0.5))
+        self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
+        self.last = nn.Parameter(torch.zeros(members, hidden, 1))
+        self.dropout, self.clip = dropout, clip
+
+    def forward(
+        self, channels: Float[Tensor, "pairs channels"], gene_features: Float[Tensor, "pairs features"]
+    ) -> Float[Tensor, "members pairs"]:
+        """Scores of every member."""
+        clipped = channels.clamp(-self.clip, self.clip)
+        with_messages = self._hidden(torch.cat([clipped, gene_features], dim=1))
+        without = self._hidden(torch.cat([torch.zeros_like(clipped), gene_features], dim=1))
+        change = nn.functional.dropout(with_messages - without, self.dropout, self.training)
+        linear = self.scale[:, None] * channels[:, self.base].mean(dim=1)
+        return linear + (change @ self.last)[:, :, 0]
+
+    def _hidden(self, features: Tensor) -> Tensor:
+        return nn.functional.silu(features @ self.first + self.first_bias)

@@ -88,6 +88,7 @@ def test_hetero_graph_conv_runs_backward_through_every_relation(graph) -> None:
     torch.testing.assert_close(out["gene"], expected)
 
 
+@pytest.mark.filterwarnings("ignore:Dataloader CPU affinity")
 def test_neighbour_sampling_loader_gives_the_blocks_of_full_neighbourhoods(graph) -> None:
     sampler = dgl.dataloading.MultiLayerFullNeighborSampler(2)
     loader = dgl.dataloading.DataLoader(graph, {"gene": torch.arange(6)}, sampler, batch_size=2, shuffle=False)
@@ -109,6 +110,7 @@ def test_neighbour_sampling_loader_gives_the_blocks_of_full_neighbourhoods(graph
     assert seen == list(range(6))
 
 
+@pytest.mark.filterwarnings("ignore:Dataloader CPU affinity")
 def test_neighbour_sampling_keeps_to_its_fan_out() -> None:
     star = dgl.graph((torch.arange(1, 101), torch.zeros(100, dtype=torch.int64)))
     star.edata["weight"] = torch.cat([torch.zeros(50), torch.ones(50)])

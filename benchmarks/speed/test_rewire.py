@@ -49,7 +49,7 @@ def test_rewire_a_million_edges(benchmark, kind: str) -> None:
     benchmark.group = "rewire 1M edges"
 
     result = benchmark.pedantic(
-        lambda: double_edge_swap(src, dst, rng=np.random.default_rng(1), **settings), rounds=3, iterations=1
+        lambda: double_edge_swap(src, dst, rng=np.random.default_rng(1), **settings), rounds=5, iterations=1
     )
     benchmark.extra_info |= {
         "swaps tried": result.attempts,
@@ -58,7 +58,7 @@ def test_rewire_a_million_edges(benchmark, kind: str) -> None:
         "expected of a random graph": round(result.share_expected, 4),
     }
     assert result.attempts >= 10 * EDGES
-    assert result.share_kept < 1.5 * result.share_expected + 0.01
+    assert result.share_kept < 1.1 * result.share_expected + 0.002
     assert benchmark.stats.stats.median < LIMIT
 
 
@@ -70,5 +70,5 @@ def test_rewire_a_graph_of_a_million_edges(benchmark) -> None:
     graph = GeneGraph.from_tables([table], GeneVocab(genes.tolist()))
     rewired(graph.subset(np.arange(200)), seed=0)  # compiles
     benchmark.group = "rewire 1M edges"
-    benchmark.pedantic(lambda: rewired(graph, seed=0), rounds=3, iterations=1)
+    benchmark.pedantic(lambda: rewired(graph, seed=0), rounds=5, iterations=1)
     assert benchmark.stats.stats.median < LIMIT

@@ -95,7 +95,7 @@ def pandas_networkx(folder: Path) -> nx.Graph:
     links = links[links["combined_score"] >= 1000 * CONFIDENCE]
     info = pd.read_csv(folder / "9606.protein.info.v12.0.txt", sep="\t", index_col=0)
     names = info["preferred_name"].to_dict()
-    links["source"], links["target"] = links["protein1"].map(names), links["protein2"].map(names)
+    links = links.assign(source=links.protein1.map(names), target=links.protein2.map(names))
     return nx.from_pandas_edgelist(links, edge_attr="combined_score")
 
 

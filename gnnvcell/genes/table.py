@@ -105,7 +105,7 @@ def find_codes(names: Iterable[str], table: Mapping[str, int], species: int) -> 
         code = get(name, UNKNOWN)
         if code == UNKNOWN:
             bare = name.strip().removeprefix(prefix)
-            code = get(bare, UNKNOWN)
+            code = get(bare, UNKNOWN) if bare is not name else UNKNOWN
             core, kinds = "", _ENSEMBL_RANKS
             if code != UNKNOWN:
                 pass

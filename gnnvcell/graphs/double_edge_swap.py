@@ -23,6 +23,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _PORTION = 1 << 20
 # The smallest graphs are tried this often at least, where a multiple of their few edges would be too little to mix.
 _MIN_ATTEMPTS = 200
+_MAX_ITERATIONS, _TOLERANCE = 200, 1e-4
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Swapped:
         attempts: swaps tried.
         accepted: swaps done.
         share_kept: share of the original edges that are there after the swaps.
-        share_expected: the same share in a random graph with these degrees (configuration model); a share kept far
-            above it means that the graph could not be mixed, because it is nearly complete or very small.
+        share_expected: the same share in a random simple graph with these degrees (``expected_share``); a share kept
+            far above it means that more swaps are needed.
     """
 
     src: NDArray[np.int64]
@@ -94,7 +95,7 @@ def double_edge_swap(
             expected="a simple graph: each pair once, no self loops",
             remedy="merge duplicate edges and drop self loops first, as build does",
         )
-    expected = _expected_share(src, dst, num_src, num_dst, directed)
+    expected = expected_share(src, dst, num_src=num_src, num_dst=num_dst, directed=directed)
     original = _sorted_keys(src, dst, num_dst, directed)
     # Both ends of an edge beside each other: one access to memory instead of two.
     ends = np.column_stack([src, dst])
@@ -138,21 +139,45 @@ def _sorted_keys(src: NDArray, dst: NDArray, num_dst: int, directed: bool) -> ND
     return np.sort(low * np.int64(num_dst) + high)
 
 
-def _expected_share(src: NDArray, dst: NDArray, num_src: int, num_dst: int, directed: bool) -> float:
-    """Mean over the edges of the chance that a random graph with these degrees has the edge.
+def expected_share(src: NDArray, dst: NDArray, *, num_src: int, num_dst: int, directed: bool) -> float:
+    """Mean over the edges of the chance that a random simple graph with these degrees has the edge.
 
-    Under the configuration model the number of edges between i and j is nearly Poisson with mean d_i d_j / 2m
-    (undirected) or out_i in_j / m (directed); the chance of at least one is 1 - exp(-mean).
+    Under the maximum-entropy model of simple graphs the chance of i - j is ``x_i y_j / (1 + x_i y_j)``, with x and y
+    such that every node has its degree on average (Park & Newman 2004, Phys. Rev. E 70:066117; Squartini & Garlaschelli
+    2011, New J. Phys. 13:083001). Nodes of one degree share one x, so that the fixed point is over distinct degrees. The
+    usual ``d_i d_j / 2m`` would be far too low where hubs are linked to nearly everything.
+
+    Args:
+        src: (edges,) first ends.
+        dst: (edges,) second ends.
+        num_src: number of nodes on the first side.
+        num_dst: number of nodes on the second side.
+        directed: as in ``double_edge_swap``.
     """
     if not len(src):
         return 1.0
     out_degree, in_degree = np.bincount(src, minlength=num_src), np.bincount(dst, minlength=num_dst)
-    if directed:
-        mean = out_degree[src] * in_degree[dst] / len(src)
-    else:
-        degree = out_degree + in_degree
-        mean = degree[src] * degree[dst] / (2 * len(src))
-    return float(-np.expm1(-mean).mean())
+    if not directed:
+        out_degree = in_degree = out_degree + in_degree
+    rows, row_of, row_count = np.unique(out_degree, return_inverse=True, return_counts=True)
+    columns, column_of, column_count = np.unique(in_degree, return_inverse=True, return_counts=True)
+    chance = _maximum_entropy(rows, row_count, columns, column_count)
+    return float(chance[row_of[src], column_of[dst]].mean())
+
+
+def _maximum_entropy(rows: NDArray, row_count: NDArray, columns: NDArray, column_count: NDArray) -> NDArray[np.float64]:
+    """(distinct row degrees, distinct column degrees) chance of an edge; a count is how many nodes have the degree."""
+    scale = np.sqrt((rows * row_count).sum())
+    x, y = rows / scale, columns / scale
+    for _ in range(_MAX_ITERATIONS):
+        open_ = 1 / (1 + np.outer(x, y))
+        x = rows / (open_ @ (y * column_count))
+        open_ = 1 / (1 + np.outer(x, y))
+        y = columns / ((x * row_count) @ open_)
+        chance = 1 - 1 / (1 + np.outer(x, y))
+        if np.abs(chance @ column_count - rows).max() < _TOLERANCE * max(rows.max(), 1):
+            break
+    return chance
 
 
 def _make_table(edges: int) -> NDArray[np.int64]:

@@ -13,9 +13,10 @@ from gnnvcell import keys
 from gnnvcell.config import Config
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.relations import links, tfidf_rows, unit_rows
+from gnnvcell.models.targets import target_matrix
 from gnnvcell.ops import Adjacency
 from gnnvcell.ops.diffuse import personalised_pagerank, transition_weights
-from gnnvcell.perturbation import Perturbation
 
 Matrix = NDArray[np.float32]
 SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
@@ -48,12 +49,11 @@ class _Diffusion:
     the relation has the zero profile. Signs of edges are not used.
     """
 
-    def __init__(self, adjacency: sp.csr_matrix, config: ProfileConfig) -> None:
-        both = adjacency.maximum(adjacency.T).tocoo()
+    def __init__(self, links_both_ways: sp.csr_matrix, config: ProfileConfig) -> None:
+        both = links_both_ways.tocoo()
         self.config = config
-        self.size = adjacency.shape[0]
         self.nodes = np.unique(both.row)
-        self.local = np.full(self.size, -1, dtype=np.int64)
+        self.local = np.full(both.shape[0], -1, dtype=np.int64)
         self.local[self.nodes] = np.arange(len(self.nodes))
         src, dst = torch.from_numpy(self.local[both.row]), torch.from_numpy(self.local[both.col])
         self.adjacency = Adjacency(src, dst, len(self.nodes), len(self.nodes))
@@ -104,21 +104,14 @@ class _Diffusion:
 
 
 class _Annotation:
-    """Tf-idf of a gene-term relation: ``f_i[t] = weight[it] * ln(annotated genes / genes of t)``, unit norm.
+    """Tf-idf of a gene-term relation (``tfidf_rows``) over terms of 2 to ``max_term_genes`` genes.
 
-    Terms of one gene, or of more than ``max_term_genes``, are left out. The annotations should be closed under
-    ancestors, as this library's sources give them.
+    The annotations should be closed under ancestors, as this library's sources give them.
     """
 
     def __init__(self, incidence: sp.csr_matrix, config: ProfileConfig) -> None:
         genes_of = np.diff(incidence.tocsc().indptr)
-        annotated = int((np.diff(incidence.indptr) > 0).sum())
-        used = np.flatnonzero((genes_of >= 2) & (genes_of <= config.max_term_genes))
-        idf = np.log(annotated / genes_of[used]) if annotated else np.zeros(0)
-        scaled = incidence[:, used] @ sp.diags(idf)
-        norm = np.sqrt(np.asarray(scaled.multiply(scaled).sum(axis=1)).ravel())
-        inverse = np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)
-        self.matrix: sp.csr_matrix = (sp.diags(inverse) @ scaled).tocsr().astype(np.float32)
+        self.matrix = tfidf_rows(incidence[:, genes_of >= 2], max_term_genes=config.max_term_genes)
         self.specific: sp.csr_matrix = incidence[:, (genes_of >= 2) & (genes_of <= SPECIFIC_TERM_GENES)]
 
     def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
@@ -141,17 +134,18 @@ class GraphProfiles:
     """
 
     def __init__(self, graph: GeneGraph, config: ProfileConfig) -> None:
-        self.vocab = graph.vocab
+        self.graph = graph
         self._profiles: dict[str, _Diffusion | _Annotation] = {}
         self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
         for source, relation, destination in graph.etypes:
             if keys.GENE not in (source, destination):
                 continue
-            adjacency = graph.adjacency(relation)
             if source == destination:
-                self._profiles[relation] = _Diffusion(adjacency, config)
-                self._neighbours = self._neighbours.maximum(adjacency.maximum(adjacency.T))
+                both = links(graph, relation)
+                self._profiles[relation] = _Diffusion(both, config)
+                self._neighbours = self._neighbours.maximum(both)
             else:
+                adjacency = graph.adjacency(relation)
                 incidence = adjacency if source == keys.GENE else adjacency.T.tocsr()
                 self._profiles[relation] = _Annotation(incidence, config)
         if not self._profiles:
@@ -164,20 +158,9 @@ class GraphProfiles:
         """The relations used, in the graph's order."""
         return list(self._profiles)
 
-    def genes(self, names: Sequence[str] | NDArray) -> NDArray[np.int64]:
-        """(names,) index of each gene in the graph, -1 where it is not in it."""
-        return self.vocab.lookup([str(name) for name in names])
-
     def targets(self, perturbations: Sequence[str] | NDArray) -> sp.csr_matrix:
-        """(perturbations, genes of the graph) 1 / number of targets for each target that is in the graph."""
-        parsed = [Perturbation.parse(str(name)).targets for name in perturbations]
-        flat = [target for targets in parsed for target in targets]
-        row = np.repeat(np.arange(len(parsed)), [len(targets) for targets in parsed])
-        gene = self.vocab.lookup(flat) if flat else np.zeros(0, dtype=np.int64)
-        share = np.array([1.0 / len(targets) for targets in parsed for _ in targets], dtype=np.float32)
-        known = gene >= 0
-        shape = (len(parsed), len(self.vocab))
-        return sp.csr_matrix((share[known], (row[known], gene[known])), shape=shape)
+        """(perturbations, genes of the graph) share of each target that is in the graph (``target_matrix``)."""
+        return target_matrix(self.graph, perturbations)
 
     def of_perturbations(self, perturbations: Sequence[str] | NDArray) -> list[Matrix | sp.csr_matrix]:
         """Per relation the (perturbations, features) unit profile: the mean over targets, normalised again."""
@@ -192,7 +175,7 @@ class GraphProfiles:
 
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""
-        genes = self.genes(names)
+        genes = self.graph.vocab.lookup([str(name) for name in names])
         total = np.zeros((len(genes), len(genes)), dtype=np.float32)
         for profile in self._profiles.values():
             rows = profile.short(genes)
@@ -212,8 +195,7 @@ class GraphProfiles:
 
 def _unit_rows(rows: Matrix | sp.csr_matrix) -> Matrix | sp.csr_matrix:
     if sp.issparse(rows):
-        norm = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-        return (sp.diags(np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0)) @ rows).tocsr()
+        return unit_rows(sp.csr_matrix(rows))
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0)
 

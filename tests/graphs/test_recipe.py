@@ -50,7 +50,7 @@ def test_a_dict_of_sources_and_a_whole_dict_are_the_same() -> None:
 
 
 def test_source_objects_in_a_list_or_a_dict() -> None:
-    first, second = GeneOntology(namespace="bp"), GeneOntology(namespace="mf")
+    first, second = (GeneOntology.parse({"namespace": name}) for name in ("bp", "mf"))
     plan = read_recipe([first, String(), second])
     assert [planned.key for planned in plan.sources] == ["go", "string", "go_2"]
     assert plan.sources[0].source is first

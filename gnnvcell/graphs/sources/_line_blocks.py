@@ -10,7 +10,7 @@ from typing import cast
 from gnnvcell.errors import FileFormatError
 from gnnvcell.files import open_bytes
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 
 
 @contextmanager

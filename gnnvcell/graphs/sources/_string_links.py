@@ -28,6 +28,7 @@ from gnnvcell.graphs.sources._string_lines import (
 
 HomologyRule = Literal["measured", "always", "never"]
 _LONGEST_HEADER = 10_000
+_BLOCKS_A_REPORT = 64
 _SCORE_BITS = 10  # holds 0..1000
 _MAX_ABOVE = 0.05  # share of scores above 1000 that may be somebody's sums; more is another scale
 
@@ -88,7 +89,7 @@ def read_links(
                 raise _bad_line(path, block, kept.bad_line, species, columns, counters)
             ids.append(_encode(kept))
             scores.append(kept.scores)
-            if number % 20 == 19:
+            if number % _BLOCKS_A_REPORT == _BLOCKS_A_REPORT - 1:
                 report(f"{path.name}: {counters[LINES]:,} lines")
     if counters[ABOVE] > _MAX_ABOVE * counters[LINES]:
         raise FileFormatError(

@@ -53,7 +53,7 @@ class Coexpression(Source):
         "Schäfer and Strimmer, Stat. Appl. Genet. Mol. Biol. 4, 32 (2005), doi:10.2202/1544-6115.1175"
     )
 
-    path: Path | None = None
+    path: str | Path | None = None
     adata: Any = Field(default=None, exclude=True, repr=False)
     control_column: str | None = None
     control_label: str | None = None

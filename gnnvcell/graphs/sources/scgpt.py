@@ -57,7 +57,7 @@ class Scgpt(Source):
 
     mode: str = "top_20"
     input: Input = "auto"
-    path: Path | None = None
+    path: str | Path | None = None
     weight: str | None = None
     embedding_key: str | None = None
     layer_norm: bool = True
@@ -103,7 +103,7 @@ class Scgpt(Source):
     def _find(self, context: SourceContext) -> tuple[str, Path]:
         """The kind of input and its file."""
         if self.path is not None:
-            path = self.path.expanduser()
+            path = Path(self.path).expanduser()
             if context.source_dir is not None and not path.is_absolute() and (context.source_dir / path).exists():
                 path = context.source_dir / path
             if path.is_dir():

@@ -21,6 +21,7 @@ from gnnvcell.keys import GENE
 
 _RELEASE = r"(\.v[\d.]*\d)?"
 _RELATION = "string"
+_USUAL_AGREEMENT = 0.9
 
 
 @SOURCES.register("string", "string_db")
@@ -162,7 +163,8 @@ class String(Source):
         share = counters[CLOSE] / max(counters[COMPARED], 1)
         notes = [
             f"score recombined from {', '.join(counted)}",
-            f"all channels recombined give the published score to 0.002 for {share:.2%} of the lines",
+            f"all channels recombined give the published score to 0.002 for {share:.2%} of the lines"
+            + ("" if share >= _USUAL_AGREEMENT else "; by STRING's rule it would be nearly all: is the file changed?"),
         ]
         if counters[HOMOLOGOUS]:
             word = "applied" if links.corrected else "not applied"

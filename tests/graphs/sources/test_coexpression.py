@@ -1,5 +1,7 @@
 """Co-expression: parity with the dense computation, finding of controls, bad input, and real cells."""
 
+from typing import Any
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -14,15 +16,15 @@ from gnnvcell.graphs.sources.coexpression import Coexpression, coexpression_tabl
 CONTEXT = SourceContext()
 
 
-def cells(n=200, p=12, *, seed=0, label="non-targeting", column="target") -> ad.AnnData:
+def cells(n=200, p=12, *, seed=0, label="non-targeting", column="target") -> Any:
     """Counts with two modules that oppose each other; the perturbed half is noise of another kind."""
     rng = np.random.default_rng(seed)
     factor = rng.normal(size=(n, 1))
     load = np.where(np.arange(p) < p // 3, 1.0, np.where(np.arange(p) < 2 * p // 3, -1.0, 0.0))
     counts = rng.poisson(np.exp(2 + 0.5 * factor * load))
     counts[n // 2 :] = rng.poisson(8, size=(n - n // 2, p))
-    obs = pd.DataFrame({column: [label] * (n // 2) + ["STAT1"] * (n - n // 2)}, index=[f"c{i}" for i in range(n)])
-    var = pd.DataFrame(index=[f"GENE{i}" for i in range(p)])
+    obs = pd.DataFrame({column: [label] * (n // 2) + ["STAT1"] * (n - n // 2)}, index=pd.RangeIndex(n).astype(str))
+    var = pd.DataFrame(index=pd.Index([f"GENE{i}" for i in range(p)]))
     return ad.AnnData(sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=var)
 
 

@@ -202,7 +202,7 @@ def test_table_by_hand(tmp_path, compress) -> None:
 def test_table_settings_change_the_result(tmp_path) -> None:
     table_file(tmp_path)
     results = [
-        edges_of(Scgpt(**settings).read(context(tmp_path)))
+        edges_of(Scgpt.parse(settings).read(context(tmp_path)))
         for settings in (
             {"mode": "top_20"},
             {"mode": "threshold_0.3"},

@@ -245,6 +245,14 @@ def test_homology_rule_is_measured_on_the_file(tmp_path, published, word):
     assert f"homology correction {word} (measured, 2 lines)" in reading.notes
 
 
+def test_a_file_that_contradicts_its_channels_is_noted(tmp_path):
+    rows = [f"{A} {B} 0 0 0 0 800 0 0 500", f"{A} {C} 0 0 0 0 800 0 0 800"]
+    links(tmp_path, rows, header=DETAILED, name="9606.protein.links.detailed.txt")
+    reading = read(tmp_path, channels=["experiments"])
+    assert scores(reading) == [800, 800]
+    assert any("for 50.00% of the lines; by STRING's rule" in note for note in reading.notes)
+
+
 def test_homology_rule_can_be_set(tmp_path):
     links(tmp_path, [f"{HOMOLOGOUS} 589"], header=FULL, name="9606.protein.links.full.txt")
     assert scores(read(tmp_path, channels=["textmining"], confidence=0.3)) == [

@@ -94,11 +94,17 @@ def run_bench(
     )
     summary = summarise(records)
     provenance = _provenance(loaded)
-    write_text(out / "results.json", json.dumps(records, indent=1))
+    write_results(out, records, summary)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
+    return BenchResult(records, summary, provenance, runs)
+
+
+def write_results(out_dir: str | Path, records: Sequence[dict[str, Any]], summary: pd.DataFrame) -> None:
+    """Write ``results.json`` (the records), ``table.csv`` and ``table.md`` (the summary)."""
+    out = Path(out_dir)
+    write_text(out / "results.json", json.dumps(list(records), indent=1))
     write_text(out / "table.csv", summary.to_csv(index=False, float_format="%.4f"))
     write_text(out / "table.md", format_table(summary) + "\n")
-    return BenchResult(records, summary, provenance, runs)
 
 
 def _load_graphs(folders: Sequence[str | Path]) -> dict[str, GeneGraph]:

@@ -70,7 +70,9 @@ def run_sources(arguments: argparse.Namespace) -> int:
         out_dir=arguments.out,
         progress=not arguments.quiet,
     )
-    page = write_page(arguments.out, result.records, title="Graph sources", extras=result.provenance)
+    page = write_page(
+        arguments.out, result.records, title="Graph sources", strata=result.runs, extras=result.provenance
+    )
     print(format_table(result.summary))
     print(f"\nresults.json, table.md, table.csv: {arguments.out}\npage: {page}")
     return 0

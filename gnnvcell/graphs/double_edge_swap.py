@@ -144,7 +144,7 @@ def expected_share(src: NDArray, dst: NDArray, *, num_src: int, num_dst: int, di
 
     Under the maximum-entropy model of simple graphs the chance of i - j is ``x_i y_j / (1 + x_i y_j)``, with x and y
     such that every node has its degree on average (Park & Newman 2004, Phys. Rev. E 70:066117; Squartini & Garlaschelli
-    2011, New J. Phys. 13:083001). Nodes of one degree share one x, so that the fixed point is over distinct degrees. The
+    2011, New J. Phys. 13:083001). Nodes of one degree share one x, so the fixed point is over distinct degrees. The
     usual ``d_i d_j / 2m`` would be far too low where hubs are linked to nearly everything.
 
     Args:

@@ -14,8 +14,8 @@ EType = tuple[str, str, str]
 class EdgeTable:
     """Edges of one relation as codes into two name lists.
 
-    A source makes one with the names as its file spells them; ``build`` resolves names to the graph's nodes, after which
-    ``src_names`` and ``dst_names`` are the node lists of the graph.
+    A source makes one with the names as its file spells them; ``build`` resolves names to the graph's nodes, after
+    which ``src_names`` and ``dst_names`` are the node lists of the graph.
 
     Args:
         etype: (source node type, relation, destination node type).

@@ -49,7 +49,7 @@ class Pairs:
         return cls(*(torch.cat([getattr(p, f) for p in parts]) for f in ("row", "gene", "effect", "group")))
 
 
-class _Objective:
+class Objective:
     """Loss of scores of some pairs: pairwise ranking for labels, squared error for effects."""
 
     def __init__(self, pairs: Pairs, kind: str) -> None:
@@ -106,7 +106,7 @@ def learn_mixture(
     """
     scale = nn.Parameter(torch.tensor(_START_SCALE).log())
     halfway = nn.Parameter(torch.zeros(len(mixture.logits)))
-    objectives = [_Objective(pairs, kind) for pairs in hidden]
+    objectives = [Objective(pairs, kind) for pairs in hidden]
     usable = [k for k, objective in enumerate(objectives) if objective.usable]
     if not usable or epochs == 0:
         return
@@ -167,7 +167,7 @@ def learn_readout(
     Returns:
         Unit of the score: 1 for labels, the standard deviation of residuals for effects.
     """
-    objective = _Objective(pairs, kind)
+    objective = Objective(pairs, kind)
     if kind == "delta":
         _start_at_least_squares(readout, channels, pairs.effect / objective.spread)
     if not objective.usable or epochs == 0:

@@ -253,6 +253,18 @@ def test_traps_can_be_left_out(tmp_path: Path) -> None:
     assert not (folder / "cells.h5ad").exists()
 
 
+def test_only_a_world_is_replaced(world: World, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="is not a simulated world"):
+        world.write(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    again = world.write(tmp_path / "w", cells=False, truth=False)
+    (again / "stale.txt").write_text("")
+    world.write(tmp_path / "w", cells=False, truth=False)
+    assert not (again / "stale.txt").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

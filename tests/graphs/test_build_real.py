@@ -51,6 +51,15 @@ def test_every_argument_changes_the_real_graph(real, shared_data, relation, sour
     assert other.num_edges(relation) != real.num_edges(relation)
 
 
+@pytest.mark.slow
+def test_another_namespace_is_another_relation(real, shared_data) -> None:
+    entry = {"type": "go", "args": {"namespace": "cellular_component"}}
+    other = build({"gene_ontology": entry}, source_dir=shared_data / "graphs", progress=False)
+    assert "annotated_cc" in other.relations
+    assert "annotated_bp" not in other.relations
+    assert not set(other.node_names["go_term"]) & set(real.node_names["go_term"])
+
+
 def test_real_genes_subset(shared_data) -> None:
     genes = ["AARS1", "TP53", "MDM2", "STAT1", "JAK2", "IFNGR1", "MARCHF8"]
     recipe = {key: RECIPE[key] for key in ("string_db", "reactome")}

@@ -20,8 +20,10 @@ from gnnvcell.data.simulator.knowledge.text_files import write_lines
 from gnnvcell.data.simulator.knowledge.visibility import Visibility, make_visibility
 from gnnvcell.data.simulator.response import steady_state
 from gnnvcell.data.simulator.wiring import Wiring, make_wiring
+from gnnvcell.errors import DataError
 from gnnvcell.files import atomic_folder, write_text
 
+_SETTINGS = "simulator.json"
 LABEL_FILES = {"de": "de", "dir": "direction"}
 
 
@@ -99,11 +101,15 @@ class World:
             folder: where to.
             cells: whether to write ``cells.h5ad``.
             truth: whether to write ``truth/regulation.tsv.gz`` and ``truth/effects.tsv.gz``.
+
+        Raises:
+            DataError: the folder holds something that is not a world.
         """
+        _require_own(Path(folder))
         with atomic_folder(folder) as temporary:
             write_knowledge(temporary, self.config, self.truth.wiring, self.truth.visibility)
             write_text(temporary / "recipe.toml", RECIPE)
-            write_text(temporary / "simulator.json", json.dumps(self.config.model_dump(mode="json"), indent=1) + "\n")
+            write_text(temporary / _SETTINGS, json.dumps(self.config.model_dump(mode="json"), indent=1) + "\n")
             for name, kind in LABEL_FILES.items():
                 path = temporary / "labels" / f"{self.config.line}-{name}.csv.gz"
                 write_lines(path, label_lines(self.effects(kind)))
@@ -148,6 +154,16 @@ def label_lines(table: EffectTable) -> list[str]:
         strict=True,
     )
     return ["pert,gene,label,split", *(",".join(map(str, line)) for line in lines)]
+
+
+def _require_own(folder: Path) -> None:
+    """Only an empty folder or an earlier world may be replaced."""
+    if folder.exists() and not (folder / _SETTINGS).exists() and (folder.is_file() or any(folder.iterdir())):
+        raise DataError(
+            f"{folder} is there and is not a simulated world",
+            expected=f"a new or empty folder, or one with {_SETTINGS}",
+            remedy="choose another folder, so that nothing of yours is replaced",
+        )
 
 
 def _write_truth(folder: Path, truth: Truth) -> None:

@@ -103,9 +103,7 @@ class Arrays(Source):
             )
         return found
 
-    def _read_matrix(
-        self, path: Path, names: NDArray, etype: tuple[str, str, str]
-    ) -> tuple[EdgeTable, int, list[str]]:
+    def _read_matrix(self, path: Path, names: NDArray, etype: tuple[str, str, str]) -> tuple[EdgeTable, int, list[str]]:
         sparse = path.suffix == ".npz"
         matrix = sparse_of(read_npz(path), str(path)) if sparse else open_array(path, "adjacency matrix")
         require_shape(matrix, (len(names), len(names)), str(path))

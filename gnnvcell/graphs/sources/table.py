@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field

@@ -1,0 +1,209 @@
+"""Source propagation: the perturbed gene is a source on the gene graph; what arrives is read out per gene."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from gnnvcell.config import Config
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._learning import Objective, Pairs
+from gnnvcell.models._outcomes import Outcomes, check_trainable
+from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations
+from gnnvcell.models.smoother import require_targets
+from gnnvcell.models.targets import target_matrix
+from gnnvcell.nn.conv.gated_restart_conv import GatedRestartConv
+from gnnvcell.ops import Adjacency
+
+
+class SourcePropagationConfig(Config):
+    """Settings of source propagation.
+
+    Args:
+        dim: width of the gene states.
+        steps: of message passing.
+        restart: share of a gene's own state in every step.
+        max_term_genes: messages do not run through larger terms.
+        epochs, lr, weight_decay: of AdamW over all training pairs.
+        dropout: of the source's state, while training.
+        half_count: measurements of a gene at which the start of its gate is one half.
+    """
+
+    dim: int = Field(default=48, ge=1)
+    steps: int = Field(default=3, ge=1)
+    restart: float = Field(default=0.3, ge=0, le=1)
+    max_term_genes: int = Field(default=500, ge=2)
+    epochs: int = Field(default=60, ge=1)
+    lr: float = Field(default=0.02, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    half_count: float = Field(default=20.0, gt=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """How messages run from gene to gene in each relation.
+
+    Args:
+        hops: per relation one adjacency (gene -> gene) or two (gene -> term -> gene).
+        weights: their edge weights, summing to 1 over the in-edges of a node.
+        reached: (genes,) bool, whether any relation reaches the gene.
+    """
+
+    hops: list[list[Adjacency]]
+    weights: list[list[Tensor]]
+    reached: Tensor
+
+    @classmethod
+    def of(cls, graph: GeneGraph, max_term_genes: int) -> "Paths":
+        """The paths of every relation of genes; terms of one gene or of more than ``max_term_genes`` are left out."""
+        hops, weights = [], []
+        for relation in require_gene_relations(graph, "source_propagation"):
+            matrices = [links(graph, relation)]
+            if not is_gene_gene(graph, relation):
+                membership = graph.adjacency(relation)
+                size = np.diff(membership.tocsc().indptr)
+                kept = membership[:, (size >= 2) & (size <= max_term_genes)]
+                rarity = sp.diags(np.log(graph.num_genes / np.maximum(np.diff(kept.tocsc().indptr), 1)))
+                matrices = [kept, (kept @ rarity).T.tocsr()]
+            made = [_averaging(matrix) for matrix in matrices]
+            hops.append([adjacency for adjacency, _ in made])
+            weights.append([weight for _, weight in made])
+        reached = torch.stack([relation[-1].in_degrees > 0 for relation in hops]).any(dim=0)
+        return cls(hops, weights, reached)
+
+
+def _averaging(matrix: sp.csr_matrix) -> tuple[Adjacency, Tensor]:
+    """Edges row -> column, with weights that sum to 1 over the in-edges of a column."""
+    edges = matrix.tocoo()
+    src, dst = torch.from_numpy(edges.row.astype(np.int64)), torch.from_numpy(edges.col.astype(np.int64))
+    weight = torch.from_numpy(edges.data.astype(np.float32))
+    total = torch.zeros(matrix.shape[1]).index_add_(0, dst, weight)
+    return Adjacency(src, dst, *matrix.shape), weight / total[dst]
+
+
+class SourceNetwork(nn.Module):
+    """States of genes by message passing, and the readout of a source's state per readout gene.
+
+    ``h_0 = x``, ``h_{t+1} = GatedRestartConv_t(x, h_t)`` (no restart in the last step, so that a source is read by what
+    reaches it and not by its own feature), ``s_p`` the mean of h_T over the targets, scaled to unit length, 0 where no
+    relation reaches a target; ``score[p, g] = n_g / (n_g + exp(c)) * (u_g . s_p)``: the gate goes back to the gene's mean
+    where the gene was measured n_g times only.
+
+    Args:
+        genes: nodes.
+        counts: (readout genes,) training measurements of each.
+        relations: number of relations.
+        config: sizes.
+
+    Shapes: sources (perturbations, genes) sparse; result (perturbations, readout genes).
+    """
+
+    counts: Tensor
+
+    def __init__(self, genes: int, counts: Tensor, relations: int, config: SourcePropagationConfig) -> None:
+        super().__init__()
+        self.features = nn.Parameter(torch.randn(genes, config.dim) / config.dim**0.5)
+        restarts = [config.restart] * (config.steps - 1) + [0.0]
+        self.convs = nn.ModuleList(GatedRestartConv(config.dim, relations, restart=restart) for restart in restarts)
+        self.readout = nn.Parameter(torch.zeros(len(counts), config.dim))
+        self.log_half = nn.Parameter(torch.tensor(config.half_count).log())
+        self.dropout = nn.Dropout(config.dropout)
+        self.register_buffer("counts", counts)
+
+    def states(self, paths: Paths, weights: list[list[Tensor]]) -> Tensor:
+        """(genes, dim) states after the last step; 0 for genes that no relation reaches."""
+        h = self.features
+        for conv in self.convs:
+            h = conv(paths.hops, weights, self.features, h)
+        return h * paths.reached[:, None]
+
+    def forward(self, sources: Tensor, paths: Paths, weights: list[list[Tensor]] | None = None) -> Tensor:
+        """(perturbations, readout genes) scores; ``weights`` replaces the weights of the paths."""
+        arrived = torch.sparse.mm(sources, self.states(paths, paths.weights if weights is None else weights))
+        source = F.normalize(arrived, dim=1)
+        gate = self.counts / (self.counts + self.log_half.exp())
+        return (self.dropout(source) @ self.readout.T) * gate
+
+
+@MODELS.register("source_propagation")
+class SourcePropagation(EffectModel):
+    """The perturbed genes are sources; T steps of relation-gated message passing with restart carry them over the graph.
+
+    ``SourceNetwork`` gives ``score[p, g]``, 0 where no relation reaches a target of p; the prediction is
+    ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects, mu_g the gene's shrunken mean. Trained end
+    to end over all training pairs, by a pairwise ranking loss within genes for labels and squared error for effects. It
+    encodes the graph and decodes a pair, and does not see training outcomes of neighbours: ``propagation`` does, and is
+    the better model where there are outcomes to pass on.
+
+    Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
+
+    Raises:
+        ModelError: on ``fit``, no relation of genes, or no training target in the graph; on ``predict``, the model was not
+            fitted.
+
+    Example:
+        >>> model = SourcePropagation(SourcePropagationConfig(steps=2)).fit(train, graph, seed=0)  # doctest: +SKIP
+    """
+
+    config_class = SourcePropagationConfig
+    config: SourcePropagationConfig
+    uses_seed = True
+
+    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "SourcePropagation":
+        """Train the network."""
+        cfg = self.config
+        check_trainable(train)
+        require_targets(target_matrix(graph, train.perturbations).nnz, train, graph)
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        self._paths = Paths.of(graph, cfg.max_term_genes)
+        outcomes = Outcomes.of(train)
+        self.network = SourceNetwork(graph.num_genes, outcomes.gene_count, len(self._paths.hops), cfg)
+        pairs = Pairs.hidden(train.values, train.measured, train.kind, outcomes.gene_mean, 0)
+        objective = Objective(pairs, train.kind)
+        if not objective.usable:
+            raise ModelError("no gene has training perturbations of both labels", remedy="use more perturbations")
+        sources = _sources(graph, train.perturbations)
+        optimiser = torch.optim.AdamW(self.network.parameters(), cfg.lr, weight_decay=cfg.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=cfg.epochs, pct_start=0.1)
+        for _ in range(cfg.epochs):
+            score = self.network(sources, self._paths)
+            loss = objective.loss(lambda rows, s=score: s[pairs.row[rows], pairs.gene[rows]][None], objective.draw(rng))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        self.network.eval()
+        self._unit = objective.spread if train.kind == "delta" else 1.0
+        self._graph, self._train, self._prior = graph, train, outcomes.prior(train.kind)
+        return self
+
+    @torch.no_grad()
+    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+        """The gene's prior moved by what reaches the sources; support is the number of targets that are reached."""
+        if not hasattr(self, "_train"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        names = np.asarray(perturbations, dtype=str)
+        score = self.network(_sources(self._graph, names), self._paths) * self._unit + self._prior
+        if self._train.kind != "delta":
+            score = score.sigmoid()
+        hit = target_matrix(self._graph, names) != 0
+        support = np.asarray(hit @ self._paths.reached.numpy().astype(np.float32)).ravel().astype(np.float32)
+        return Prediction(score.numpy(), names, self._train.genes, support)
+
+
+def _sources(graph: GeneGraph, perturbations: Sequence[str] | NDArray) -> Tensor:
+    """(perturbations, genes) sparse: shares of the targets."""
+    matrix = target_matrix(graph, perturbations).tocoo()
+    index = torch.from_numpy(np.stack([matrix.row, matrix.col]).astype(np.int64))
+    return torch.sparse_coo_tensor(index, torch.from_numpy(matrix.data), matrix.shape, check_invariants=True).coalesce()

@@ -145,6 +145,8 @@ class ResumableDownloader:
             note = json.loads(self._note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             note = {}
+        if not isinstance(note, dict) or not all(isinstance(value, str) for value in note.values()):
+            note = {}
         self.headers = {key: note[key] for key in ("ETag", "Last-Modified") if key in note}
         if note.get("url") != url or not self._validator():
             self._discard_part()

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.errors import ConfigError, GeneError, MissingFileError
-from gnnvcell.genes import GeneVocab, NameSource, read_hgnc
+from gnnvcell.genes import GeneVocab, Identities, NameSource, read_hgnc
 from gnnvcell.graphs.accessions import may_be_symbols
 from gnnvcell.graphs.manifest import NOT_SELECTED
 from gnnvcell.graphs.recipe import Plan
 from gnnvcell.graphs.resolve import GeneMatches, used_names
-from gnnvcell.graphs.sources.base import Identities, Reading, SourceContext
+from gnnvcell.graphs.sources.base import Reading, SourceContext
 
 _UNKNOWN = "unknown"
 # Names that say of themselves that they are, or were, symbols.

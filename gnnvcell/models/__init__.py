@@ -1,4 +1,4 @@
-"""Named models of perturbation effects: configuration, ``fit``, ``predict``. Importing the package registers them all."""
+"""Named models of perturbation effects: configuration, ``fit``, ``predict``. Importing the package registers all."""
 
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
@@ -8,6 +8,7 @@ from gnnvcell.models.perturbation_blind import PerturbationBlind, PerturbationBl
 from gnnvcell.models.propagation import Propagation, PropagationConfig
 from gnnvcell.models.ridge import Ridge, RidgeConfig
 from gnnvcell.models.smoother import Smoother, SmootherConfig
+from gnnvcell.models.source_propagation import SourcePropagation, SourcePropagationConfig
 
 __all__ = [
     "MODELS",
@@ -27,4 +28,6 @@ __all__ = [
     "RidgeConfig",
     "Smoother",
     "SmootherConfig",
+    "SourcePropagation",
+    "SourcePropagationConfig",
 ]

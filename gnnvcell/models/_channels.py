@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
+from gnnvcell.ops.pair_products import pair_products
 
-READOUT_SIDES = ("own", "graph", "data", "all")
+READOUT_SIDES = ("own", "graph", "data", "overall")
 SHRINKAGE = 0.3  # of the median evidence
-DATA_POWER = 3.0  # of the correlation between readout genes
+SMALLEST_NORM = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,96 +20,97 @@ class Messages:
     """Training outcomes after one pass over the readout-gene side.
 
     Args:
-        value: per side (training perturbations, genes or 1) sums of residuals.
-        evidence: per side the same shape, sums of the weights of what was measured.
-        outcomes: where they come from.
+        own: (train, genes) residuals, 0 where not measured.
+        measured: (train, genes) 1 where measured.
+        graph: (train, genes) residuals of the gene's neighbours in the graph, weighted.
+        data: (train, genes) residuals of the genes whose residuals correlate with its own, weighted.
+        overall: (train,) sum of the perturbation's residuals.
+        expected: (3, genes) evidence that a typical perturbation brings over the graph, data and overall side.
     """
 
-    value: dict[str, Tensor]
-    evidence: dict[str, Tensor]
-    outcomes: Outcomes
+    own: Tensor
+    measured: Tensor
+    graph: Tensor
+    data: Tensor
+    overall: Tensor
+    expected: Tensor
 
 
 def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, near: Tensor) -> Messages:
-    """Sides ``own`` (the gene itself), ``graph`` (its neighbours in the graph), ``data`` (genes whose training residuals,
-    smoothed over the perturbation graph, correlate with its own), ``all`` (the perturbation's mean residual).
+    """Pass residuals between readout genes of the same perturbation.
 
     Args:
         outcomes: of the training perturbations.
         graph_operator: (genes, genes), from ``readout_operator``.
-        near: (training perturbations, training perturbations) similarity with zero diagonal, for the smoothing.
+        near: (train, train) similarity of perturbations; residuals are smoothed by it before they are correlated.
     """
     residual, measured = outcomes.residual, outcomes.measured
-    sparse_residual, sparse_measured = residual.to_sparse_csr(), measured.to_sparse_csr()
-    correlation = _residual_correlation(residual, near)
-    absolute = correlation.abs()
-    value = {
-        "own": residual,
-        "graph": sparse_residual @ graph_operator,
-        "data": sparse_residual @ correlation,
-        "all": residual.sum(dim=1, keepdim=True),
-    }
-    evidence = {
-        "own": measured,
-        "graph": sparse_measured @ graph_operator,
-        "data": sparse_measured @ absolute,
-        "all": measured.sum(dim=1, keepdim=True),
-    }
-    return Messages(value, evidence, outcomes)
+    sparse = residual.to_sparse_csr()
+    correlation = _residual_correlation(near @ residual)
+    rate = measured.mean(dim=0)
+    expected = torch.stack([rate @ graph_operator, rate @ correlation.abs(), rate.sum().expand(len(rate))])
+    return Messages(residual, measured, sparse @ graph_operator, sparse @ correlation, residual.sum(dim=1), expected)
 
 
-def _residual_correlation(residual: Tensor, near: Tensor) -> Tensor:
-    smooth = near @ residual
-    smooth = smooth / smooth.norm(dim=0).clamp_min(1e-6)
-    correlation = smooth.T @ smooth
+def _residual_correlation(smooth: Tensor) -> Tensor:
+    """(genes, genes) third power of the cosine between columns, zero diagonal, over its median column sum."""
+    unit = smooth / smooth.norm(dim=0).clamp_min(SMALLEST_NORM)
+    correlation = unit.T @ unit
     correlation.fill_diagonal_(0)
-    raised = correlation.sign() * correlation.abs() ** DATA_POWER
-    sums = raised.abs().sum(dim=0)
-    typical = sums[sums > 0].median() if (sums > 0).any() else sums.new_tensor(1.0)
-    return raised / typical
+    cubed = correlation * correlation * correlation
+    sums = cubed.abs().sum(dim=0)
+    present = sums[sums > 0]
+    return cubed / (present.median() if len(present) else 1.0)
 
 
 class ChannelMaker:
     """Sums messages over the perturbation side: one channel per (kernel, readout side).
 
-    ``x = sum_p' K[p, p'] B[p', g] / (sum_p' K[p, p'] N[p', g] + lambda)``, B and N the value and evidence of a side, lambda
-    ``SHRINKAGE`` times the median evidence of the first rows that were made.
+    ``x = sum_p' K[p, p'] B[p', g] / (E[p, g] + lambda)``, B the messages of a side. The evidence E is
+    ``sum_p' K[p, p'] M[p', g]`` for the own side and ``sum_p' K[p, p'] * expected_g`` for the others; lambda is
+    ``SHRINKAGE`` times the median evidence of the perturbations that the maker was made with.
 
     Args:
         messages: of the training perturbations.
+        kernels: (kernels, rows, train) of the perturbations that set lambda.
     """
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(self, messages: Messages, kernels: Float[Tensor, "kernels rows train"]) -> None:
         self.messages = messages
+        self._outcomes_of_genes = messages.own.T.to_sparse_csr()
+        self._measured_of_genes = messages.measured.T.to_sparse_csr()
+        typical = torch.cat([messages.measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
+        reach = kernels.sum(dim=2)
+        middle = torch.stack([row[row > 0].median() if (row > 0).any() else row.new_tensor(1.0) for row in reach])
+        self.halfway = (SHRINKAGE * middle[:, None] * typical).clamp_min(SMALLEST_NORM)  # (kernels, sides)
 
-    def names(self, kernels: int) -> list[tuple[int, str]]:
-        """(kernel, side) of each channel, in order."""
-        return [(k, side) for k in range(kernels) for side in READOUT_SIDES]
-
-    def halfway(self, kernels: Float[Tensor, "kernels rows train"]) -> Tensor:
-        """(kernels, sides) half-way evidence: the same for all rows that are predicted later."""
-        out = torch.zeros(len(kernels), len(READOUT_SIDES))
-        for j, side in enumerate(READOUT_SIDES):
-            typical = self.messages.evidence[side].mean(dim=1)
-            for k, kernel in enumerate(kernels):
-                evidence = kernel @ typical
-                present = evidence[evidence > 0]
-                out[k, j] = SHRINKAGE * present.median() if len(present) else 1.0
-        return out
+    def everywhere(self, kernels: Float[Tensor, "kernels rows train"]) -> Float[Tensor, "rows genes channels"]:
+        """Channels of all readout genes."""
+        m = self.messages
+        shape = (*kernels.shape[:2], m.own.shape[1])
+        flat = kernels.flatten(0, 1)
+        own = (self._outcomes_of_genes @ flat.T).T.reshape(shape)
+        measured = (self._measured_of_genes @ flat.T).T.reshape(shape)
+        overall = (flat @ m.overall)[:, None].expand(-1, shape[2]).reshape(shape)
+        value = torch.stack([own, (flat @ m.graph).reshape(shape), (flat @ m.data).reshape(shape), overall], dim=3)
+        evidence = torch.empty_like(value)
+        evidence[..., 0] = measured
+        evidence[..., 1:] = kernels.sum(dim=2)[:, :, None, None] * m.expected.T
+        channels = value / (evidence + self.halfway[:, None, None, :])
+        return channels.permute(1, 2, 0, 3).flatten(2)
 
     def at(
-        self, kernels: Float[Tensor, "kernels rows train"], halfway: Tensor, row: Tensor | None, gene: Tensor | None
-    ) -> Tensor:
-        """(pairs, channels) at (row, gene), or (rows, genes, channels) of all pairs where both are None."""
-        genes = self.messages.value["own"].shape[1]
-        channels = []
-        for k, kernel in enumerate(kernels):
-            for j, side in enumerate(READOUT_SIDES):
-                value, evidence = kernel @ self.messages.value[side], kernel @ self.messages.evidence[side]
-                x = value / (evidence + halfway[k, j])
-                x = x.expand(-1, genes)
-                channels.append(x if row is None else x[row, gene])
-        return torch.stack(channels, dim=-1)
+        self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, "pairs channels"]:
+        """Channels of some pairs, without making the others; no gradient."""
+        m = self.messages
+        by_gene = torch.stack([m.own, m.measured, m.graph, m.data], dim=2).transpose(0, 1)
+        by_row = kernels.permute(1, 2, 0)
+        sums = pair_products(by_row, by_gene, row, gene)
+        reach, overall = by_row.sum(dim=1)[row], torch.einsum("rtk,t->rk", by_row, m.overall)[row]
+        value = torch.cat([sums[:, :, [0, 2, 3]], overall[:, :, None]], dim=2)
+        evidence = torch.cat([sums[:, :, 1:2], reach[:, :, None] * m.expected.T[gene][:, None, :]], dim=2)
+        return (value / (evidence + self.halfway)).flatten(1)
 
 
 def gene_features(outcomes: Outcomes, kind: str) -> Tensor:

@@ -35,7 +35,7 @@ class ProfileConfig(Config):
         readout_profile_size: largest entries of a diffusion profile that are kept for readout genes.
     """
 
-    steps: int = Field(default=6, ge=1)
+    steps: int = Field(default=4, ge=1)
     restart: float = Field(default=0.3, gt=0, le=1)
     hub_exponent: float = Field(default=0.5, ge=0, le=1)
     max_term_genes: int = Field(default=1500, ge=2)

@@ -61,7 +61,6 @@ class _Fitted:
 
     train: EffectTable
     maker: ChannelMaker
-    halfway: Tensor
     spread: Tensor
     features: Tensor
     prior: Tensor
@@ -79,17 +78,17 @@ class Propagation(EffectModel):
     3. Training residuals R (effect minus the gene's shrunken mean) are passed over the readout side: own gene, graph
        neighbours, genes with correlated residuals, all genes (``pass_over_readouts``): B_j, with evidence N_j.
     4. Channels ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``), in units of their standard deviation.
-    5. ``score = OutcomeReadout(x, z_g)``, 0 where no message came; the prediction is ``sigmoid(logit(mu_g) + score)`` for
-       labels and ``mu_g + score`` for effects.
+    5. ``score = OutcomeReadout(x, z_g)``, 0 where no message came; the prediction is ``sigmoid(logit(mu_g) + score)``
+       for labels and ``mu_g + score`` for effects.
 
-    Mixtures and readout are learned on blocks of training perturbations whose outcomes are hidden from steps 3 and 4 (and
-    from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
+    Mixtures and readout are learned on blocks of training perturbations whose outcomes are hidden from steps 3 and 4
+    (and from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
     Raises:
-        ModelError: on ``fit``, no training target is in the graph, or fewer perturbations than folds; on ``predict``, the
-            model was not fitted.
+        ModelError: on ``fit``, no training target is in the graph, or fewer perturbations than folds; on ``predict``,
+            the model was not fitted.
 
     Example:
         >>> model = Propagation().fit(train, graph, seed=0)  # doctest: +SKIP
@@ -141,11 +140,8 @@ class Propagation(EffectModel):
         whole = Outcomes.of(train)
         with torch.no_grad():
             all_kernels = self._kernels(similarity)
-            maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]))
-            halfway = maker.halfway(all_kernels)
-        self._fitted = _Fitted(
-            train, maker, halfway, spread, gene_features(whole, train.kind), whole.prior(train.kind), unit
-        )
+            maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]), all_kernels)
+        self._fitted = _Fitted(train, maker, spread, gene_features(whole, train.kind), whole.prior(train.kind), unit)
         return self
 
     def _kernels(self, similarity: Tensor) -> Tensor:
@@ -159,10 +155,9 @@ class Propagation(EffectModel):
         self, similarity: Tensor, operator: Tensor, fold: NDArray, k: int, outcomes: Outcomes, hidden: Pairs
     ) -> Tensor:
         inside, outside = torch.from_numpy(np.flatnonzero(fold == k)), torch.from_numpy(np.flatnonzero(fold != k))
-        near = similarity[:, outside][:, :, outside].mean(dim=0) ** FIXED_POWERS[0]
-        maker = ChannelMaker(pass_over_readouts(outcomes, operator, near))
         kernels = self._kernels(similarity[:, inside][:, :, outside])
-        return maker.at(kernels, maker.halfway(kernels), hidden.row, hidden.gene)
+        near = similarity[:, outside][:, :, outside].mean(dim=0) ** FIXED_POWERS[0]
+        return ChannelMaker(pass_over_readouts(outcomes, operator, near), kernels).at(kernels, hidden.row, hidden.gene)
 
     def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
         """The gene's prior moved by the messages."""
@@ -182,7 +177,7 @@ class Propagation(EffectModel):
     def _scores(self, similarity: Tensor) -> Tensor:
         """(rows, genes) mean score over members."""
         fitted = self._fitted
-        channels = fitted.maker.at(self._kernels(similarity), fitted.halfway, None, None) / fitted.spread
+        channels = fitted.maker.everywhere(self._kernels(similarity)) / fitted.spread
         rows, genes, width = channels.shape
         features = fitted.features.repeat(rows, 1)
         return self._readout(channels.reshape(-1, width), features).mean(dim=0).reshape(rows, genes)

@@ -48,10 +48,10 @@ class Smoother(EffectModel):
     """Average of the training outcomes near a perturbation, where near is measured by all relations of the graph.
 
     ``S = (mean_r cos_r)^power`` between perturbations (own profile of each relation, see ``GraphProfiles``),
-    ``T = I + readout_weight * C^readout_power`` between readout genes, and for the residuals R of the training effects to the
-    genes' shrunken means mu and the mask M:
+    ``T = I + readout_weight * C^readout_power`` between readout genes, and for the residuals R of the training effects
+    to the genes' shrunken means mu and the mask M:
 
-    ``prediction = mu + S R T / (S M T + shrinkage * median(S M T))``
+    ``prediction = mu + S R T / (S M T + shrinkage * median(S0 M T))``, S0 the same among training perturbations
 
     Shapes: R, M (training perturbations, genes); S (perturbations, training perturbations); T (genes, genes). Units are
     those of the effects. A label's prediction is its estimated probability.
@@ -80,6 +80,9 @@ class Smoother(EffectModel):
         operator = torch.eye(len(train.genes)) + self.config.readout_weight * operator
         self._message = outcomes.residual @ operator
         self._evidence = outcomes.measured @ operator
+        evidence = torch.from_numpy(self._near(self._rows, hide_self=True)) @ self._evidence
+        present = evidence[evidence > 0]
+        self._halfway = self.config.shrinkage * float(present.median()) if len(present) else 1.0
         return self
 
     def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
@@ -87,14 +90,18 @@ class Smoother(EffectModel):
         if not hasattr(self, "_train"):
             raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
         names = np.asarray(perturbations, dtype=str)
-        similarity = similarities(self._profiles.of_perturbations(names), self._rows).mean(axis=0)
-        near = torch.from_numpy(similarity**self.config.power)
-        evidence = near @ self._evidence
-        present = evidence[evidence > 0]
-        halfway = self.config.shrinkage * (present.median() if len(present) else torch.tensor(1.0))
-        answer = self._mean + (near @ self._message) / (evidence + halfway).clamp_min(torch.finfo(torch.float32).tiny)
+        near = torch.from_numpy(self._near(self._profiles.of_perturbations(names)))
+        evidence = (near @ self._evidence + self._halfway).clamp_min(torch.finfo(torch.float32).tiny)
+        answer = self._mean + (near @ self._message) / evidence
         support = self._profiles.support(names, self._train.perturbations)
         return Prediction(answer.numpy(), names, self._train.genes, support)
+
+    def _near(self, rows: list, *, hide_self: bool = False) -> NDArray[np.float32]:
+        """(perturbations, training perturbations) S."""
+        similarity = similarities(rows, self._rows).mean(axis=0)
+        if hide_self:
+            np.fill_diagonal(similarity, 0)
+        return similarity**self.config.power
 
 
 def require_targets(known: int, train: EffectTable, graph: GeneGraph) -> None:

@@ -96,8 +96,8 @@ class SourceNetwork(nn.Module):
 
     ``h_0 = x``, ``h_{t+1} = GatedRestartConv_t(x, h_t)`` (no restart in the last step, so that a source is read by what
     reaches it and not by its own feature), ``s_p`` the mean of h_T over the targets, scaled to unit length, 0 where no
-    relation reaches a target; ``score[p, g] = n_g / (n_g + exp(c)) * (u_g . s_p)``: the gate goes back to the gene's mean
-    where the gene was measured n_g times only.
+    relation reaches a target; ``score[p, g] = n_g / (n_g + exp(c)) * (u_g . s_p)``: the gate goes back to the gene's
+    mean where the gene was measured n_g times only.
 
     Args:
         genes: nodes.
@@ -137,19 +137,19 @@ class SourceNetwork(nn.Module):
 
 @MODELS.register("source_propagation")
 class SourcePropagation(EffectModel):
-    """The perturbed genes are sources; T steps of relation-gated message passing with restart carry them over the graph.
+    """Perturbed genes are sources, carried over the graph by T steps of relation-gated message passing with restart.
 
     ``SourceNetwork`` gives ``score[p, g]``, 0 where no relation reaches a target of p; the prediction is
-    ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects, mu_g the gene's shrunken mean. Trained end
-    to end over all training pairs, by a pairwise ranking loss within genes for labels and squared error for effects. It
-    encodes the graph and decodes a pair, and does not see training outcomes of neighbours: ``propagation`` does, and is
-    the better model where there are outcomes to pass on.
+    ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects, mu_g the gene's shrunken mean.
+    Trained end to end over all training pairs, by a pairwise ranking loss within genes for labels and squared error
+    for effects. It encodes the graph and decodes a pair, and does not see training outcomes of neighbours:
+    ``propagation`` does, and is the better model where there are outcomes to pass on.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
     Raises:
-        ModelError: on ``fit``, no relation of genes, or no training target in the graph; on ``predict``, the model was not
-            fitted.
+        ModelError: on ``fit``, no relation of genes, or no training target in the graph; on ``predict``, the model was
+            not fitted.
 
     Example:
         >>> model = SourcePropagation(SourcePropagationConfig(steps=2)).fit(train, graph, seed=0)  # doctest: +SKIP

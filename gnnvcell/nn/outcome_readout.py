@@ -1,6 +1,7 @@
 """OutcomeReadout: a learned non-linear readout of message channels that is zero where no message came."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -8,10 +9,10 @@ from torch import Tensor, nn
 class OutcomeReadout(nn.Module):
     """Score of a (perturbation, gene) pair from the messages that reached it.
 
-    ``score = scale * mean_b x_b + f([clip(x), z_g]) - f([0, z_g])`` with f a one-hidden-layer SiLU network whose last layer
-    starts at zero, x the channels, b the base channels and z_g features of the gene. The difference makes the score
-    exactly 0 without messages, so that the answer goes back to the gene's mean. Several members with their own weights
-    are averaged.
+    ``score = scale * mean_b x_b + f([clip(x), z_g]) - f([0, z_g])`` with f a one-hidden-layer SiLU network whose last
+    layer starts at zero, x the channels, b the base channels and z_g features of the gene. The difference makes the
+    score exactly 0 without messages, so that the answer goes back to the gene's mean. Several members with their own
+    weights are averaged.
 
     Args:
         channels: number of message channels.
@@ -57,11 +58,9 @@ class OutcomeReadout(nn.Module):
     ) -> Float[Tensor, "members pairs"]:
         """Scores of every member."""
         clipped = channels.clamp(-self.clip, self.clip)
-        with_messages = self._hidden(torch.cat([clipped, gene_features], dim=1))
-        without = self._hidden(torch.cat([torch.zeros_like(clipped), gene_features], dim=1))
-        change = nn.functional.dropout(with_messages - without, self.dropout, self.training)
+        width = channels.shape[1]
+        gene = gene_features @ self.first[:, width:] + self.first_bias
+        change = F.silu(clipped @ self.first[:, :width] + gene) - F.silu(gene)
+        change = F.dropout(change, self.dropout, self.training)
         linear = self.scale[:, None] * channels[:, self.base].mean(dim=1)
         return linear + (change @ self.last)[:, :, 0]
-
-    def _hidden(self, features: Tensor) -> Tensor:
-        return nn.functional.silu(features @ self.first + self.first_bias)

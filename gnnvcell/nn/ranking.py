@@ -13,7 +13,8 @@ MAX_PAIRS_PER_GENE = 20  # drawn per gene, fold and epoch
 class GenePairs:
     """Draws (positive, negative) row pairs of the same group.
 
-    A group contributes with weight ``(n+ n- / (n+ + n-))^0.5`` in all, between one vote per gene and one vote per label.
+    A group contributes with weight ``(n+ n- / (n+ + n-))^0.5`` in all, between one vote per gene and one vote per
+    label.
 
     Args:
         group: (rows,) group of each row, such as gene x fold.

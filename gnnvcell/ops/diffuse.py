@@ -42,8 +42,8 @@ def personalised_pagerank(
 ) -> Float[Tensor, "nodes seeds"]:
     """Where a walker is that starts at a seed and returns to it with probability ``restart`` before each step.
 
-    ``x_0 = e_s``, ``x_{t+1} = restart * e_s + (1 - restart) * P^T x_t`` for a fixed number of steps [Page 1999; Gasteiger
-    et al., APPNP, ICLR 2019]. Differentiable in ``probability``.
+    ``x_0 = e_s``, ``x_{t+1} = restart * e_s + (1 - restart) * P^T x_t`` for a fixed number of steps [Page 1999;
+    Gasteiger et al., APPNP, ICLR 2019]. Differentiable in ``probability``.
 
     Args:
         adjacency: edges of a square relation.

@@ -4,7 +4,7 @@ Importing this package registers all of them in ``SOURCES``.
 """
 
 from gnnvcell.graphs.sources.arrays import Arrays
-from gnnvcell.graphs.sources.base import SOURCES, Identities, Reading, Source, SourceContext
+from gnnvcell.graphs.sources.base import SOURCES, Reading, Source, SourceContext
 from gnnvcell.graphs.sources.coexpression import Coexpression
 from gnnvcell.graphs.sources.gene_sets import GeneSets
 from gnnvcell.graphs.sources.go import GeneOntology
@@ -20,7 +20,6 @@ __all__ = [
     "Coexpression",
     "GeneOntology",
     "GeneSets",
-    "Identities",
     "Reactome",
     "ReactomeFI",
     "Reading",

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from gnnvcell.errors import FileFormatError
+from gnnvcell.genes import Identities
 from gnnvcell.graphs.sources._evidence import ECO
 from gnnvcell.graphs.sources._gene_products import GeneProducts, accession_of, identities_of, species_of
 from gnnvcell.graphs.sources._tsv import Rows, read_columns, read_head, read_table, require_fields
-from gnnvcell.graphs.sources.base import Identities
 
 GAF_VERSIONS = ("2.0", "2.1", "2.2")
 GPAD_VERSIONS = ("1.0", "1.1", "1.2", "2.0")

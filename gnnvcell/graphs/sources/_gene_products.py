@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from gnnvcell.errors import FileFormatError
+from gnnvcell.genes import Identities
 from gnnvcell.graphs.sources._tsv import Rows, read_head, read_table, require_fields
-from gnnvcell.graphs.sources.base import Identities
 
 GPI_VERSIONS = ("1.2", "2.0", "2.1")
 _GPI_1 = {"db": 0, "object": 1, "symbol": 2, "synonyms": 4, "taxon": 6}

@@ -39,17 +39,17 @@ class Links:
 
     Args:
         proteins: (proteins,) ids without species prefix.
-        first, second: (lines kept,) int64 codes into ``proteins``.
-        scores: (lines kept,) int64 in thousandths.
+        first, second: (lines kept,) int32 codes into ``proteins``.
+        scores: (lines kept,) int16 in thousandths.
         counters: counts over all lines.
         corrected: whether homology correction was applied.
         columns: the score columns of the file.
     """
 
     proteins: NDArray
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    scores: NDArray[np.int64]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    scores: NDArray[np.int16]
     counters: Counters
     corrected: bool
     columns: list[str]
@@ -99,7 +99,8 @@ def read_links(
         )
     proteins, codes = _unify(path, ids)
     corrected = _use_correction(homology, counters) and plan.recombine
-    score = np.concatenate(scores)[:, int(corrected)].astype(np.int64) if scores else np.zeros(0, np.int64)
+    column = int(corrected)
+    score = np.concatenate([block[:, column] for block in scores]) if scores else np.zeros(0, np.int16)
     rows = np.flatnonzero(score >= plan.minimum)
     return Links(proteins, codes[rows, 0], codes[rows, 1], score[rows], counters, corrected, columns)
 
@@ -128,16 +129,18 @@ def _encode(kept: KeptLines) -> pa.DictionaryArray:
     return pa.Array.from_buffers(pa.binary(), count, buffers).dictionary_encode()  # type: ignore[return-value]
 
 
-def _unify(path: Path, ids: list[pa.DictionaryArray]) -> tuple[NDArray, NDArray[np.int64]]:
+def _unify(path: Path, ids: list[pa.DictionaryArray]) -> tuple[NDArray, NDArray[np.int32]]:
+    """(proteins,) names and (lines, 2) codes; empties ``ids``, which may be most of the memory in use."""
     if not ids:
-        return np.zeros(0, np.str_), np.zeros((0, 2), np.int64)
-    merged = pa.chunked_array(ids).unify_dictionaries().combine_chunks()
-    codes = merged.indices.to_numpy().astype(np.int64).reshape(-1, 2)
+        return np.zeros(0, np.str_), np.zeros((0, 2), np.int32)
+    chunked = pa.chunked_array(ids).unify_dictionaries()
+    ids.clear()
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in chunked.chunks]).astype(np.int32, copy=False)
     try:
-        names = [name.decode() for name in merged.dictionary.to_pylist()]
+        names = [name.decode() for name in chunked.chunk(0).dictionary.to_pylist()]
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} has protein ids that are not UTF-8 text", found=str(error)) from error
-    return np.array(names, dtype=np.str_), codes
+    return np.array(names, dtype=np.str_), codes.reshape(-1, 2)
 
 
 def _bad_line(
@@ -189,31 +192,43 @@ class Pairs:
     uneven: int
 
 
-def merge_pairs(first: NDArray[np.int64], second: NDArray[np.int64], scores: NDArray[np.int64], nodes: int) -> Pairs:
+def merge_pairs(first: NDArray, second: NDArray, scores: NDArray, nodes: int) -> Pairs:
     """Merge lines that name the same two nodes, in whatever direction.
 
     Args:
-        first, second: (lines,) codes < ``nodes``.
-        scores: (lines,) 0..1000.
+        first, second: (lines,) integer codes < ``nodes``.
+        scores: (lines,) integers 0..1000.
         nodes: number of nodes, up to about 60 million.
     """
     other = first != second
-    low, high = np.minimum(first, second)[other], np.maximum(first, second)[other]
-    # Pair, direction and score in one number: one sort groups the directions of a pair, its scores ascending.
-    packed = (((low * nodes + high) * 2 + (first[other] > second[other])) << _SCORE_BITS) + scores[other]
+    self_edges = len(other) - int(np.count_nonzero(other))
+    if self_edges:
+        first, second, scores = first[other], second[other], scores[other]
+    # Pair, direction and score in one number, made in place: one sort groups the lines of a pair, scores ascending.
+    packed = np.minimum(first, second).astype(np.int64)
+    packed *= nodes
+    packed += np.maximum(first, second)
+    packed *= 2
+    packed += first > second
+    packed <<= _SCORE_BITS
+    packed += scores
     packed.sort()
+    return _pairs_of(packed, nodes, self_edges)
+
+
+def _pairs_of(packed: NDArray[np.int64], nodes: int, self_edges: int) -> Pairs:
     directed = packed >> _SCORE_BITS
     packed = packed[np.append(directed[1:] != directed[:-1], True)[: len(packed)]]
     pair, score = packed >> (_SCORE_BITS + 1), packed & ((1 << _SCORE_BITS) - 1)
     starts = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
     if len(starts) == 0:
-        return Pairs(pair, pair, score, int((~other).sum()), 0, 0, 0)
+        return Pairs(pair, pair, score, self_edges, 0, 0, 0)
     highest, lowest = np.maximum.reduceat(score, starts), np.minimum.reduceat(score, starts)
     return Pairs(
         first=pair[starts] // nodes,
         second=pair[starts] % nodes,
         scores=highest,
-        self_edges=int((~other).sum()),
+        self_edges=self_edges,
         repeated=len(directed) - len(packed),
         one_way=2 * len(starts) - len(packed),
         uneven=int((highest != lowest).sum()),

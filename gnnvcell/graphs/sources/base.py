@@ -10,23 +10,11 @@ from typing import Any, ClassVar
 from gnnvcell.config import Config
 from gnnvcell.errors import FileFormatError, MissingFileError, did_you_mean
 from gnnvcell.files import require_file, sha256_of
+from gnnvcell.genes import Identities
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.registry import Registry
 
 SOURCES: Registry[type["Source"]] = Registry("graph source")
-
-
-@dataclass(frozen=True)
-class Identities:
-    """Gene names a source's own files tie together, for the vocabulary: one row per gene.
-
-    Args:
-        symbols: (genes,) preferred symbol of each gene.
-        aliases: kind ("ensembl", "ensp", "uniprot", "entrez", "previous", "alias") to a list of (name, row) pairs.
-    """
-
-    symbols: Sequence[str]
-    aliases: dict[str, list[tuple[str, int]]]
 
 
 @dataclass(frozen=True)

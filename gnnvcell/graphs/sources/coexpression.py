@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.errors import DataError, EmptyGraphError
+from gnnvcell.genes import Identities
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.shrinkage import shrinkage_intensity, standardised
 from gnnvcell.graphs.similarity import Mode, select_pairs
 from gnnvcell.graphs.sources._controls_of_cells import ControlCells, Normalisation, open_cells, read_controls
-from gnnvcell.graphs.sources.base import SOURCES, Identities, Reading, Source, SourceContext
+from gnnvcell.graphs.sources.base import SOURCES, Reading, Source, SourceContext
 from gnnvcell.keys import GENE
 
 _RELATION = "coexpressed"

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from gnnvcell.errors import EmptyGraphError, MissingFileError, did_you_mean
-from gnnvcell.genes import read_string
+from gnnvcell.genes import Identities, read_string
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.filters import TopK
 from gnnvcell.graphs.sources._string_channels import CHANNEL_NAMES, CHANNELS, ChannelChoice, channel_name
 from gnnvcell.graphs.sources._string_lines import ABOVE, BLANK, CLOSE, COMPARED, HIGHEST, HOMOLOGOUS, LINES, MAX_SCORE
 from gnnvcell.graphs.sources._string_links import HomologyRule, Links, Pairs, merge_pairs, read_links
-from gnnvcell.graphs.sources.base import SOURCES, Identities, Reading, Source, SourceContext
+from gnnvcell.graphs.sources.base import SOURCES, Reading, Source, SourceContext
 from gnnvcell.keys import GENE
 
 _RELEASE = r"(\.v[\d.]*\d)?"
@@ -126,7 +126,7 @@ class String(Source):
                 raise MissingFileError("aliases_file needs protein.info beside it", remedy="name it with info_file")
             return None, []
         read, _ = read_string(info, aliases, species=context.species)
-        return Identities(read.symbols, read.aliases), [file for file in found if file is not None]
+        return read, [file for file in found if file is not None]
 
     def _find_links(self, context: SourceContext, choice: ChannelChoice) -> Path:
         stem = rf"{context.species}\.protein\." + re.escape(self._kind(""))

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from gnnvcell.errors import ModelError
+from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.edges import EdgeTable
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
+
+GENES = np.array(["A", "B", "C", "D", "E"])
+TERMS = np.array(["t0", "t1", "t2"])
+
+
+def terms_graph(pairs):
+    gene, term = (np.array(side) for side in zip(*pairs, strict=True))
+    table = EdgeTable(
+        ("gene", "annotated_bp", "go_term"), gene, term, np.ones(len(gene), np.float32), GENES, TERMS, directed=True
+    )
+    return GeneGraph.from_tables([table], GeneVocab.from_symbols(GENES, renamings=False), {"go_term": TERMS})
+
+
+def test_terms_by_hand():
+    # t0 has 3 of 4 annotated genes, t1 two, t2 one (which says nothing).
+    profiles = GraphProfiles(terms_graph([(0, 0), (1, 0), (2, 0), (0, 1), (3, 1), (3, 2)]), ProfileConfig())
+    found = similarities(profiles.of_perturbations(["A"]), profiles.of_perturbations(["B", "D", "E", "B+E"]))
+    common, rare = np.log(4 / 3), np.log(4 / 2)
+    expected = [common / np.hypot(common, rare), rare / np.hypot(common, rare), 0, common / np.hypot(common, rare)]
+    np.testing.assert_allclose(found, [[expected]], rtol=1e-5)
+
+
+def test_large_terms_are_left_out():
+    graph = terms_graph([(0, 0), (1, 0), (2, 0), (0, 1), (3, 1)])
+    profiles = GraphProfiles(graph, ProfileConfig(max_term_genes=2))
+    assert similarities(profiles.of_perturbations(["A"]), profiles.of_perturbations(["B"])).item() == 0
+
+
+def test_diffusion_agrees_with_a_dense_reference(planted_de):
+    graph = planted_de.graph.select("string")
+    config = ProfileConfig(steps=3, restart=0.2, hub_exponent=0.5)
+    dense = graph.adjacency("string").toarray()
+    strength = dense.sum(axis=1)
+    walk = np.divide(dense, strength[:, None], out=np.zeros_like(dense), where=strength[:, None] > 0)
+    state = start = np.eye(len(dense))
+    for _ in range(3):
+        state = 0.2 * start + 0.8 * state @ walk
+    profile = np.sqrt(state / np.sqrt(np.where(strength > 0, strength, 1)))
+    profile /= np.linalg.norm(profile, axis=1, keepdims=True)
+    names = planted_de.train.perturbations
+    rows = graph.vocab.lookup(names)
+    found = similarities(*[GraphProfiles(graph, config).of_perturbations(names)] * 2)[0]
+    assert (strength[rows] > 0).all()
+    np.testing.assert_allclose(found, (profile @ profile.T)[np.ix_(rows, rows)], atol=2e-3)
+
+
+def test_similarities_are_in_range_and_symmetric(planted_de):
+    profiles = GraphProfiles(planted_de.graph, ProfileConfig())
+    assert profiles.relations == planted_de.graph.relations
+    rows = profiles.of_perturbations(planted_de.train.perturbations)
+    found = similarities(rows, rows)
+    assert found.min() >= 0
+    assert found.max() <= 1.001
+    np.testing.assert_allclose(found, found.transpose(0, 2, 1), atol=1e-5)
+    readout = profiles.readout_similarity(planted_de.train.genes)
+    assert (np.diag(readout) == 0).all()
+
+
+def test_profiles_are_made_once_per_content_of_a_graph(planted_de):
+    again = planted_de.graph.select(planted_de.graph.relations)
+    assert graph_profiles(planted_de.graph, ProfileConfig()) is graph_profiles(again, ProfileConfig())
+    other = planted_de.graph.select("string")
+    assert graph_profiles(other, ProfileConfig()) is not graph_profiles(again, ProfileConfig())
+
+
+def test_graph_without_gene_relations_is_an_error():
+    table = EdgeTable(("go_term", "is_a", "go_term"), [0], [1], [1.0], TERMS, TERMS, directed=True)
+    graph = GeneGraph.from_tables([table], GeneVocab.from_symbols(GENES, renamings=False), {"go_term": TERMS})
+    with pytest.raises(ModelError, match="no relation of the graph touches a gene"):
+        GraphProfiles(graph, ProfileConfig())

@@ -1,4 +1,3 @@
-# NOTE TO RESEARCH HELPER (lead removes this line): I (the lead) am writing the baselines gene_mean, perturbation_blind, knn, ridge, logistic in models/{gene_mean,perturbation_blind,knn,ridge,logistic,embedding}.py and tests/models/test_baselines.py. You write smoother.py, propagation.py, source_propagation.py, their nn/ and ops/ pieces and their tests. ops/{adjacency,spmm,sddmm}.py exist: use them. Set uses_seed=True on models that use the seed.
 """The one interface of every model of effects: fit on a training table and a graph, predict any perturbation."""
 
 from abc import ABC, abstractmethod

@@ -68,8 +68,9 @@ class Paths:
         """The paths of every relation of genes; terms of one gene or of more than ``max_term_genes`` are left out."""
         hops, weights = [], []
         for relation in require_gene_relations(graph, "source_propagation"):
-            matrices = [links(graph, relation)]
-            if not is_gene_gene(graph, relation):
+            if is_gene_gene(graph, relation):
+                matrices = [links(graph, relation)]
+            else:
                 membership = graph.adjacency(relation)
                 size = np.diff(membership.tocsc().indptr)
                 kept = membership[:, (size >= 2) & (size <= max_term_genes)]

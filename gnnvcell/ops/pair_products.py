@@ -1,5 +1,7 @@
 """Inner products of some pairs of rows: a matrix product of which only some entries are wanted."""
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
@@ -46,7 +48,9 @@ def pair_products(
     return torch.from_numpy(out)
 
 
+# ``no_type_check`` keeps the run-time type check of the tests from wrapping the kernel: numba compiles no wrappers.
 @numba.njit(parallel=True, fastmath=True, cache=True)
+@no_type_check
 def _products(left, right, row, column, out):  # type: ignore[no-untyped-def]
     width, height = out.shape[1], out.shape[2]
     for i in numba.prange(len(row)):

@@ -24,7 +24,9 @@ def real(planted_de):
 @pytest.mark.parametrize("name", GRAPH_MODELS)
 class TestGraphIsUsed:
     def test_real_graph_beats_degree_matched_and_permuted(self, real, planted_de, name):
-        rewired = np.mean([score(name, planted_de, CONTROLS.get("rewired")(planted_de.graph, seed=s))[0] for s in (0, 1)])
+        rewired = np.mean(
+            [score(name, planted_de, CONTROLS.get("rewired")(planted_de.graph, seed=s))[0] for s in (0, 1)]
+        )
         permuted = np.mean(
             [score(name, planted_de, CONTROLS.get("permuted")(planted_de.graph, seed=s))[0] for s in (0, 1)]
         )

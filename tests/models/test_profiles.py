@@ -72,7 +72,15 @@ def test_profiles_are_made_once_per_content_of_a_graph(planted_de):
 
 
 def test_graph_without_gene_relations_is_an_error():
-    table = EdgeTable(("go_term", "is_a", "go_term"), [0], [1], [1.0], TERMS, TERMS, directed=True)
+    table = EdgeTable(
+        ("go_term", "is_a", "go_term"),
+        np.array([0]),
+        np.array([1]),
+        np.ones(1, np.float32),
+        TERMS,
+        TERMS,
+        directed=True,
+    )
     graph = GeneGraph.from_tables([table], GeneVocab.from_symbols(GENES, renamings=False), {"go_term": TERMS})
     with pytest.raises(ModelError, match="no relation of the graph touches a gene"):
         GraphProfiles(graph, ProfileConfig())

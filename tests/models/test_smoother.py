@@ -12,9 +12,7 @@ from gnnvcell.models.smoother import Smoother, SmootherConfig
 def graph_of(genes, pairs):
     names = np.array(genes)
     src, dst = (np.array(side) for side in zip(*pairs, strict=True))
-    table = EdgeTable(
-        ("gene", "string", "gene"), src, dst, np.ones(len(src), np.float32), names, names, directed=False
-    )
+    table = EdgeTable(("gene", "string", "gene"), src, dst, np.ones(len(src), np.float32), names, names, directed=False)
     return GeneGraph.from_tables([table], GeneVocab.from_symbols(genes, renamings=False))
 
 

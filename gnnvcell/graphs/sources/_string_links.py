@@ -30,6 +30,7 @@ HomologyRule = Literal["measured", "always", "never"]
 _LONGEST_HEADER = 10_000
 _BLOCKS_A_REPORT = 64
 _SCORE_BITS = 10  # holds 0..1000
+_SCORE_MASK = (1 << _SCORE_BITS) - 1
 _MAX_ABOVE = 0.05  # share of scores above 1000 that may be somebody's sums; more is another scale
 
 
@@ -176,7 +177,7 @@ class Pairs:
 
     Args:
         first, second: (pairs,) int64, first < second.
-        scores: (pairs,) int64.
+        scores: (pairs,) int16 in thousandths.
         self_edges: lines dropped because both ends are the same.
         repeated: lines dropped because the same line came before (in the same direction).
         one_way: pairs that stand in one direction only.
@@ -185,7 +186,7 @@ class Pairs:
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
-    scores: NDArray[np.int64]
+    scores: NDArray[np.int16]
     self_edges: int
     repeated: int
     one_way: int
@@ -217,19 +218,27 @@ def merge_pairs(first: NDArray, second: NDArray, scores: NDArray, nodes: int) ->
 
 
 def _pairs_of(packed: NDArray[np.int64], nodes: int, self_edges: int) -> Pairs:
+    """Pairs from sorted packed lines; of the lines of one pair and direction the last has the highest score."""
     directed = packed >> _SCORE_BITS
-    packed = packed[np.append(directed[1:] != directed[:-1], True)[: len(packed)]]
-    pair, score = packed >> (_SCORE_BITS + 1), packed & ((1 << _SCORE_BITS) - 1)
-    starts = np.flatnonzero(np.append(True, pair[1:] != pair[:-1])[: len(pair)])
-    if len(starts) == 0:
-        return Pairs(pair, pair, score, self_edges, 0, 0, 0)
+    last = np.append(directed[1:] != directed[:-1], True)[: len(packed)]
+    repeated = len(packed) - int(np.count_nonzero(last))
+    if repeated:
+        packed, directed = packed[last], directed[last]
+    score = (packed & _SCORE_MASK).astype(np.int16)
+    lines = len(packed)
+    del packed, last
+    directed >>= 1
+    starts = np.flatnonzero(np.append(True, directed[1:] != directed[:-1])[:lines])
+    if lines == 0:
+        return Pairs(directed, directed, score, self_edges, 0, 0, 0)
     highest, lowest = np.maximum.reduceat(score, starts), np.minimum.reduceat(score, starts)
+    pair = directed[starts]
     return Pairs(
-        first=pair[starts] // nodes,
-        second=pair[starts] % nodes,
+        first=pair // nodes,
+        second=pair % nodes,
         scores=highest,
         self_edges=self_edges,
-        repeated=len(directed) - len(packed),
-        one_way=2 * len(starts) - len(packed),
-        uneven=int((highest != lowest).sum()),
+        repeated=repeated,
+        one_way=2 * len(starts) - lines,
+        uneven=int(np.count_nonzero(highest != lowest)),
     )

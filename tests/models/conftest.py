@@ -7,6 +7,13 @@ from gnnvcell.data import EffectTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models import MODELS
+
+# Settings of the models that learn, small enough for tests that fit many times.
+QUICK = {
+    "propagation": {"mixture_epochs": 2, "readout_epochs": 3, "members": 1, "hidden": 8},
+    "source_propagation": {"epochs": 25, "dim": 16, "steps": 2},
+}
 
 COMMUNITIES, MEMBERS, READOUTS = 6, 14, 24
 
@@ -60,3 +67,14 @@ def planted_de() -> Planted:
 @pytest.fixture(scope="session")
 def planted_delta() -> Planted:
     return planted("delta")
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """(name) -> a new model with quick settings."""
+
+    def make(name: str):
+        model = MODELS.get(name)
+        return model(model.config_class.parse(QUICK.get(name, {})))
+
+    return make

@@ -12,8 +12,8 @@ NAMES = ["P0", "P5", "P1+P2", "NOWHERE1", "NOWHERE2"]
 
 
 @pytest.fixture(scope="module")
-def fitted(planted_de):
-    return {name: MODELS.get(name)().fit(planted_de.train, planted_de.graph, seed=3) for name in MODELS}
+def fitted(planted_de, make_model):
+    return {name: make_model(name).fit(planted_de.train, planted_de.graph, seed=3) for name in MODELS}
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -41,12 +41,12 @@ class TestContract:
         np.testing.assert_allclose(backwards, together, atol=1e-5)
         np.testing.assert_allclose(alone, together[:1], atol=1e-5)
 
-    def test_same_seed_same_bits(self, planted_de, fitted, name):
-        again = MODELS.get(name)().fit(planted_de.train, planted_de.graph, seed=3)
+    def test_same_seed_same_bits(self, planted_de, fitted, make_model, name):
+        again = make_model(name).fit(planted_de.train, planted_de.graph, seed=3)
         assert (again.predict(NAMES).values == fitted[name].predict(NAMES).values).all()
 
-    def test_seed_matters_only_where_it_is_said_to(self, planted_de, fitted, name):
-        other = MODELS.get(name)().fit(planted_de.train, planted_de.graph, seed=4).predict(NAMES).values
+    def test_seed_matters_only_where_it_is_said_to(self, planted_de, fitted, make_model, name):
+        other = make_model(name).fit(planted_de.train, planted_de.graph, seed=4).predict(NAMES).values
         if not MODELS.get(name).uses_seed:
             assert (other == fitted[name].predict(NAMES).values).all()
 
@@ -61,10 +61,10 @@ class TestContract:
         with pytest.raises(ModelError, match="OtherConfig"):
             MODELS.get(name)(OtherConfig())
 
-    def test_fits_effects(self, planted_delta, name):
+    def test_fits_effects(self, planted_delta, make_model, name):
         if name == "logistic":
             pytest.skip("labels only")
-        model = MODELS.get(name)().fit(planted_delta.train, planted_delta.graph)
+        model = make_model(name).fit(planted_delta.train, planted_delta.graph)
         values = model.predict(planted_delta.test.perturbations).values
         if MODELS.get(name).uses_graph and name != "perturbation_blind":
             truth = planted_delta.test.values - planted_delta.train.values.mean(axis=0)

@@ -17,7 +17,7 @@ def graph_of(genes, pairs):
 
 
 def test_by_hand():
-    # A - B linked, C - D linked. One step, restart .5, no hub discount: pi_A = (.5, .5), so cos(A, B) = 1, cos(A, C) = 0.
+    # A - B and C - D linked. One step, restart .5, no hub discount: pi_A = (.5, .5), so cos(A, B) = 1, cos(A, C) = 0.
     graph = graph_of(["A", "B", "C", "D"], [(0, 1), (2, 3)])
     train = EffectTable([[1.0], [0.0]], [[True], [True]], ["A", "C"], ["X"], kind="de")
     config = SmootherConfig.parse(

@@ -80,34 +80,19 @@ def read_lines(block: bytes | memoryview, prefix: bytes, plan: ScorePlan, counte
         counters: added to.
     """
     data = np.frombuffer(block, np.uint8)
-    before = counters.values.copy()
-    kept, separators = _scan_into(data, prefix, plan, counters, trusting=True)
-    # The quick scan looks where ids of the last line's lengths would end, and not at the bytes between. That the block
-    # has no other separators than those it met proves that it was right; else every byte is looked at.
-    if kept.bad_line >= 0 or separators != np.count_nonzero(data <= _SPACE):
-        counters.values[:] = before
-        kept, _ = _scan_into(data, prefix, plan, counters, trusting=False)
-    return kept
-
-
-def _scan_into(
-    data: NDArray[np.uint8], prefix: bytes, plan: ScorePlan, counters: Counters, *, trusting: bool
-) -> tuple[KeptLines, int]:
-    """The kept lines, and how many separators (spaces, line ends) were met."""
     shortest = 2 * (len(prefix) + 2) + 2 * len(plan.roles)  # both ids of one character, every score of one digit
     room = len(data) // shortest + 1
     ids = np.empty(len(data), np.uint8)
     offsets = np.empty(2 * room + 1, np.int32)
     offsets[0] = 0
     scores = np.empty((room, 2), np.int16)
-    kept, bad_line, separators = _scan(
+    kept, bad_line = _scan(
         data,
         np.frombuffer(prefix, np.uint8),
         plan.roles,
         plan.all_roles,
         plan.recombine,
         plan.minimum,
-        trusting,
         _CHANCE,
         ids,
         offsets,
@@ -115,7 +100,7 @@ def _scan_into(
         counters.values,
     )
     offsets = offsets[: 2 * kept + 1].copy()
-    return KeptLines(ids[: offsets[-1]].copy(), offsets, scores[:kept].copy(), bad_line), separators
+    return KeptLines(ids[: offsets[-1]].copy(), offsets, scores[:kept].copy(), bad_line)
 
 
 def _chance_by_score() -> NDArray[np.float64]:
@@ -170,19 +155,13 @@ def _at(data, position):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _end_of_id(data, position, prefix, length):
-    """Where the id that starts at ``position`` ends (at a space), or -1 if it is empty or lacks the prefix.
-
-    A space ``length`` bytes on is taken for the end without a look at what lies between; 0 to look at every byte.
-    """
+def _end_of_id(data, position, prefix):
+    """Where the id that starts at ``position`` ends (at a space), or -1 if it is empty or lacks the prefix."""
     for place in range(len(prefix)):
         if _at(data, position) != _at(prefix, place):
             return -1
         position += 1
     start = position
-    guess = start + length - len(prefix)
-    if guess > start and guess < len(data) and _at(data, guess) == _SPACE:
-        return guess
     while _at(data, position) > _SPACE:
         position += 1
     return position if _at(data, position) == _SPACE and position > start else -1
@@ -241,27 +220,22 @@ def _copy_id(data, start, stop, ids, offsets, number):
 
 @numba.njit(cache=True, nogil=True)
 @no_type_check
-def _scan(data, prefix, roles, all_roles, recombine, minimum, trusting, chance, ids, offsets, kept_scores, counters):
-    """Fill ``ids``, ``offsets``, ``kept_scores``; returns (lines kept, start of a bad line or -1, separators met)."""
-    position, kept, skip, separators, bad = 0, 0, len(prefix), 0, -1
-    lines, highest, length, other_length = 0, 0, 0, 0
+def _scan(data, prefix, roles, all_roles, recombine, minimum, chance, ids, offsets, kept_scores, counters):
+    """Fill ``ids``, ``offsets``, ``kept_scores``; returns (lines kept, start of a bad line or -1)."""
+    position, kept, skip, bad, lines, highest = 0, 0, len(prefix), -1, 0, 0
     scores = np.empty(len(roles), np.int64)
     while position < len(data):
         line = position
         if _at(data, line) == _NEWLINE:
             counters[BLANK] += 1
-            separators += 1
             position += 1
             continue
-        first = _end_of_id(data, line, prefix, length)
-        second = -1 if first < 0 else _end_of_id(data, first + 1, prefix, other_length)
+        first = _end_of_id(data, line, prefix)
+        second = -1 if first < 0 else _end_of_id(data, first + 1, prefix)
         position = -1 if second < 0 else _read_scores(data, second, scores, counters)
         if position < 0:
             bad = line
             break
-        if trusting:
-            length, other_length = first - line, second - first - 1
-        separators += len(scores) + 2 + (_at(data, position - 2) == _RETURN)
         lines += 1
         without = corrected = scores[-1]
         if recombine:
@@ -276,4 +250,4 @@ def _scan(data, prefix, roles, all_roles, recombine, minimum, trusting, chance, 
         kept += 1
     counters[LINES] += lines
     counters[HIGHEST] = max(counters[HIGHEST], highest)
-    return kept, bad, separators
+    return kept, bad

@@ -52,7 +52,7 @@ class GatedRestartConv(nn.Module):
     def forward(
         self,
         paths: Sequence[Sequence[Adjacency]],
-        weights: Sequence[Sequence[Float[Tensor, " edges"]]],
+        weights: Sequence[Sequence[Tensor]],
         x: Float[Tensor, "nodes d"],
         h: Float[Tensor, "nodes d"],
     ) -> Float[Tensor, "nodes d"]:
@@ -60,7 +60,7 @@ class GatedRestartConv(nn.Module):
 
         Args:
             paths: per relation the adjacencies that a message crosses, in order.
-            weights: the edge weights of each, in edge order.
+            weights: the (edges,) weights of each, in edge order.
             x: input features, to which every step restarts.
             h: current state.
         """

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+
+from gnnvcell.errors import ModelError
+from gnnvcell.metrics.labels import per_gene_auroc
+from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, pass_over_readouts
+from gnnvcell.models._outcomes import Outcomes, perturbation_folds
+from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
+from gnnvcell.models.propagation import Propagation, PropagationConfig
+from gnnvcell.models.source_propagation import Paths, SourceNetwork, SourcePropagationConfig, _sources
+from gnnvcell.nn.outcome_readout import OutcomeReadout
+from gnnvcell.nn.ranking import GenePairs, pairwise_logistic
+from gnnvcell.nn.relation_mixture import RelationMixture
+
+QUICK = PropagationConfig(mixture_epochs=2, readout_epochs=2, members=1, hidden=4)
+
+
+def test_channels_by_hand():
+    # One gene measured under two training perturbations with residuals +1 and -1, similarities 3 and 1.
+    outcomes = Outcomes(torch.tensor([[1.0], [-1.0]]), torch.ones(2, 1), torch.zeros(1), torch.full((1,), 2.0))
+    messages = pass_over_readouts(outcomes, torch.zeros(1, 1), torch.zeros(2, 2))
+    kernels = torch.tensor([[[3.0, 1.0]]])
+    found = ChannelMaker(messages, kernels).everywhere(kernels)[0, 0]
+    # Half-way evidence is .3 of the evidence, which is 4 for the gene and for all genes together.
+    np.testing.assert_allclose(found.numpy(), [2 / 5.2, 0, 0, 2 / 5.2], rtol=1e-5)
+
+
+def test_channels_of_some_pairs_are_those_of_all(planted_de):
+    torch.manual_seed(0)
+    outcomes = Outcomes.of(planted_de.train)
+    count, genes = outcomes.residual.shape
+    messages = pass_over_readouts(outcomes, torch.rand(genes, genes), torch.rand(count, count))
+    kernels = torch.rand(3, 5, count)
+    maker = ChannelMaker(messages, kernels)
+    row, gene = torch.randint(5, (40,)), torch.randint(genes, (40,))
+    everywhere = maker.everywhere(kernels)
+    assert everywhere.shape == (5, genes, 3 * len(READOUT_SIDES))
+    torch.testing.assert_close(maker.at(kernels, row, gene), everywhere[row, gene], rtol=1e-3, atol=1e-4)
+
+
+def test_hidden_perturbations_do_not_reach_their_own_channels(planted_de):
+    """Flipping all labels of the hidden fold leaves the channels made for it unchanged."""
+    fold = perturbation_folds(planted_de.train.shape[0], 5, seed=0)
+    kept = np.flatnonzero(fold != 0)
+    before = Outcomes.of(planted_de.train, kept)
+    flipped = planted_de.train.take(np.arange(planted_de.train.shape[0]))
+    flipped.values[fold == 0] = 1 - flipped.values[fold == 0]
+    after = Outcomes.of(flipped, kept)
+    torch.testing.assert_close(before.residual, after.residual)
+    torch.testing.assert_close(before.gene_mean, after.gene_mean)
+
+
+def test_gradients_reach_every_relation(planted_de):
+    profiles = graph_profiles(planted_de.graph, ProfileConfig())
+    rows = profiles.of_perturbations(planted_de.train.perturbations)
+    similarity = torch.from_numpy(similarities(rows, rows)).requires_grad_()
+    mixture = RelationMixture(len(similarity), heads=2)
+    kernel = mixture(similarity).sum(dim=0)
+    (kernel @ Outcomes.of(planted_de.train).residual).square().sum().backward()
+    assert (mixture.logits.grad.abs() > 0).all()
+    assert (mixture.log_power.grad.abs() > 0).all()
+    assert (similarity.grad.abs().amax(dim=(1, 2)) > 0).all()
+
+
+def test_gradients_of_source_propagation_reach_features_and_edge_weights(planted_de):
+    paths = Paths.of(planted_de.graph, max_term_genes=500)
+    counts = Outcomes.of(planted_de.train).gene_count
+    network = SourceNetwork(planted_de.graph.num_genes, counts, len(paths.hops), SourcePropagationConfig(dropout=0.0))
+    torch.nn.init.normal_(network.readout)
+    weights = [[weight.clone().requires_grad_() for weight in relation] for relation in paths.weights]
+    network(_sources(planted_de.graph, planted_de.train.perturbations), paths, weights).square().sum().backward()
+    assert network.features.grad.abs().sum() > 0
+    for relation in weights:
+        for weight in relation:
+            assert weight.grad.abs().sum() > 0
+    assert all((conv.gate_bias.grad.abs() > 0).all() for conv in network.convs)
+
+
+def test_learns_planted_effects_and_tells_relation_weights(planted_de):
+    model = Propagation(QUICK).fit(planted_de.train, planted_de.graph)
+    values = model.predict(planted_de.test.perturbations).values
+    assert np.nanmean(per_gene_auroc(values, planted_de.test.values, planted_de.test.measured)) > 0.7
+    assert list(model.relation_weights) == planted_de.graph.relations
+    np.testing.assert_allclose(np.sum(list(model.relation_weights.values()), axis=0), 1, rtol=1e-5)
+
+
+def test_too_few_perturbations_is_an_error(planted_de):
+    with pytest.raises(ModelError, match="too few training perturbations"):
+        Propagation(QUICK).fit(planted_de.train.take(np.arange(3)), planted_de.graph)
+
+
+def test_mixture_by_hand():
+    mixture = RelationMixture(relations=2, heads=1)
+    torch.nn.init.constant_(mixture.log_power, float(np.log(2.0)))
+    found = mixture(torch.tensor([[[0.2]], [[0.6]]]))
+    torch.testing.assert_close(found, torch.tensor([[[0.16]]]))
+
+
+def test_readout_is_zero_without_messages():
+    readout = OutcomeReadout(4, 2, base=torch.tensor([0, 1]), members=3).eval()
+    torch.nn.init.normal_(readout.last)
+    assert readout(torch.zeros(6, 4), torch.randn(6, 2)).abs().max() == 0
+    assert readout(torch.ones(6, 4), torch.randn(6, 2)).abs().min() > 0
+
+
+def test_gene_pairs_join_the_labels_of_one_group():
+    group, label = np.array([0, 0, 0, 1, 1, 2]), np.array([1, 0, 0, 1, 0, 1], dtype=np.float32)
+    pairs = GenePairs(group, label)
+    above, below, weight = pairs.draw(np.random.default_rng(0))
+    assert len(pairs) == 2
+    assert (group[above] == group[below]).all()
+    assert (label[above] == 1).all()
+    assert (label[below] == 0).all()
+    assert weight[group[above] == 0].sum().item() == pytest.approx((2 / 3) ** 0.5)
+    assert weight[group[above] == 1].sum().item() == pytest.approx(0.5**0.5)
+
+
+def test_pairwise_logistic_by_hand():
+    loss = pairwise_logistic(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([1.0, 3.0]))
+    assert loss.item() == pytest.approx((np.log1p(np.exp(-1)) + 3 * np.log(2)) / 4)

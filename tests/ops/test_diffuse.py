@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+
+from gnnvcell.errors import ConfigError, GraphIntegrityError
+from gnnvcell.ops import Adjacency
+from gnnvcell.ops.diffuse import personalised_pagerank, transition_weights
+from gnnvcell.ops.pair_products import pair_products
+from gnnvcell.testing import GRAPH_CASES
+
+SQUARE = [case for case in GRAPH_CASES if case.num_src == case.num_dst]
+
+
+@pytest.mark.parametrize("case", SQUARE, ids=lambda case: case.name)
+def test_agrees_with_a_dense_reference(case):
+    adjacency = Adjacency(case.src, case.dst, case.num_src, case.num_dst)
+    weight = torch.rand(len(case.src), generator=torch.Generator().manual_seed(0)) + 0.1
+    dense = torch.zeros(case.num_src, case.num_src).index_put((case.src, case.dst), weight, accumulate=True)
+    walk = dense / dense.sum(dim=1, keepdim=True).clamp_min(1e-9)
+    probability = transition_weights(adjacency, weight)
+    seeds = torch.arange(case.num_src)
+    state = start = torch.eye(case.num_src)
+    for _ in range(3):
+        state = 0.6 * walk.T @ state + 0.4 * start
+    torch.testing.assert_close(personalised_pagerank(adjacency, probability, seeds, steps=3, restart=0.4), state)
+
+
+def test_gradients_reach_the_edges():
+    adjacency = Adjacency(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 2, 0, 0]), 3, 3)
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64, requires_grad=True)
+
+    def diffuse(w):
+        return personalised_pagerank(adjacency, w, torch.tensor([0, 1]), steps=2, restart=0.3)
+
+    assert torch.autograd.gradcheck(diffuse, (weight,))
+
+
+def test_bad_settings_are_errors():
+    square, flat = (
+        Adjacency(*torch.zeros(2, 1, dtype=torch.int64), 2, 2),
+        Adjacency(*torch.zeros(2, 1, dtype=torch.int64), 2, 3),
+    )
+    with pytest.raises(ConfigError, match="bad diffusion"):
+        personalised_pagerank(square, torch.ones(1), torch.tensor([0]), steps=1, restart=0.0)
+    with pytest.raises(GraphIntegrityError, match="nodes of one type"):
+        personalised_pagerank(flat, torch.ones(1), torch.tensor([0]), steps=1, restart=0.5)
+
+
+def test_pair_products_agree_with_einsum():
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.rand(5, 7, 3, generator=generator), torch.rand(4, 7, 2, generator=generator)
+    row, column = torch.tensor([0, 4, 4]), torch.tensor([3, 0, 3])
+    expected = torch.einsum("pka,pkb->pab", left[row], right[column])
+    np.testing.assert_allclose(pair_products(left, right, row, column), expected, rtol=1e-5)
+    with pytest.raises(GraphIntegrityError, match="outside"):
+        pair_products(left, right, torch.tensor([5]), torch.tensor([0]))

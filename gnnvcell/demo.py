@@ -63,7 +63,7 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> SimulatorConfig:
     """The demo's world: large enough for stable scores on two cores, or a small one for a quick look."""
     if quick:
         return SimulatorConfig(seed=seed, genes=160, modules=8, targets=80, cells_per_target=25, control_cells=300)
-    return SimulatorConfig(seed=seed, genes=320, modules=14, targets=160, control_cells=1000, test_share=0.3)
+    return SimulatorConfig(seed=seed, genes=280, modules=14, targets=140, control_cells=1000, test_share=0.3)
 
 
 def run_demo(out_dir: str | Path, *, seed: int = 0, quick: bool = False, progress: bool = True) -> DemoResult:

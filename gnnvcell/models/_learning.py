@@ -75,7 +75,8 @@ class Objective:
         """``score_of(rows) -> (members, rows)``."""
         if self.drawn is None:
             (rows,) = batch
-            return F.mse_loss(score_of(rows), (self.pairs.effect[rows] / self.spread).expand_as(score_of(rows)))
+            score = score_of(rows)
+            return F.mse_loss(score, (self.pairs.effect[rows] / self.spread).expand_as(score))
         above, below, weight = batch
         return pairwise_logistic(score_of(above), score_of(below), weight)
 
@@ -116,7 +117,8 @@ def learn_mixture(
     blocks = [similarity[:, folds == k][:, :, folds != k] for k in range(len(hidden))]
     for _ in range(epochs):
         for k in rng.permutation(usable):
-            scores = _own_gene_scores(mixture(blocks[k]), *graphs[k], hidden[k], halfway) * scale.exp()
+            adjacency, residual = graphs[k]
+            scores = _own_gene_scores(mixture(blocks[k]), adjacency, residual, hidden[k], halfway) * scale.exp()
             loss = objectives[k].loss(lambda rows, s=scores: s[None, rows], objectives[k].draw(rng))
             optimiser.zero_grad()
             loss.backward()
@@ -127,7 +129,8 @@ def learn_mixture(
 def _outcome_graph(outcomes: Outcomes) -> tuple[Adjacency, Tensor]:
     """Edges perturbation -> measured gene, and the residual on each."""
     row, gene = outcomes.measured.nonzero(as_tuple=True)
-    return Adjacency(row, gene, *outcomes.measured.shape), outcomes.residual[row, gene]
+    count, genes = outcomes.measured.shape
+    return Adjacency(row, gene, count, genes), outcomes.residual[row, gene]
 
 
 def _own_gene_scores(kernels: Tensor, adjacency: Adjacency, residual: Tensor, pairs: Pairs, halfway: Tensor) -> Tensor:

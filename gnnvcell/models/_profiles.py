@@ -53,7 +53,7 @@ class _Diffusion:
         both = links_both_ways.tocoo()
         self.config = config
         self.nodes = np.unique(both.row)
-        self.local = np.full(both.shape[0], -1, dtype=np.int64)
+        self.local = np.full(len(links_both_ways.indptr) - 1, -1, dtype=np.int64)
         self.local[self.nodes] = np.arange(len(self.nodes))
         src, dst = torch.from_numpy(self.local[both.row]), torch.from_numpy(self.local[both.col])
         self.adjacency = Adjacency(src, dst, len(self.nodes), len(self.nodes))
@@ -181,7 +181,7 @@ class GraphProfiles:
             rows = profile.short(genes)
             total += (rows @ rows.T).toarray()
         np.fill_diagonal(total, 0)
-        return np.maximum(total, 0) / len(self._profiles)
+        return (np.maximum(total, 0) / len(self._profiles)).astype(np.float32)
 
     def support(self, perturbations: Sequence[str] | NDArray, measured: Sequence[str] | NDArray) -> Matrix:
         """(perturbations,) number of measured perturbations that share an edge or a specific term with each."""
@@ -196,8 +196,9 @@ class GraphProfiles:
 def _unit_rows(rows: Matrix | sp.csr_matrix) -> Matrix | sp.csr_matrix:
     if sp.issparse(rows):
         return unit_rows(sp.csr_matrix(rows))
-    norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 0)
+    dense = np.asarray(rows)
+    norm = np.linalg.norm(dense, axis=1, keepdims=True)
+    return np.divide(dense, norm, out=np.zeros_like(dense), where=norm > 0)
 
 
 def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix | sp.csr_matrix]) -> Matrix:
@@ -205,7 +206,7 @@ def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix 
     blocks = []
     for a, b in zip(left, right, strict=True):
         if sp.issparse(a):
-            blocks.append((a @ b.T).toarray())
+            blocks.append(sp.csr_matrix(a @ b.T).toarray())
         else:
             blocks.append((torch.from_numpy(np.asarray(a)) @ torch.from_numpy(np.asarray(b)).T).numpy())
     return np.maximum(np.stack(blocks), 0).astype(np.float32)
@@ -213,22 +214,23 @@ def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix 
 
 def graph_profiles(graph: GeneGraph, config: ProfileConfig) -> GraphProfiles:
     """The profiles of a graph; made once per content of the graph and kept for the last two graphs."""
-    return _by_digest(_Keyed(graph, graph.digest), config)
+    return _by_digest(_Keyed(graph, config))
 
 
 class _Keyed:
-    """A graph that is equal to graphs of the same content."""
+    """A graph and a configuration, equal to others of the same content."""
 
-    def __init__(self, graph: GeneGraph, digest: str) -> None:
-        self.graph, self.digest = graph, digest
+    def __init__(self, graph: GeneGraph, config: ProfileConfig) -> None:
+        self.graph, self.config = graph, config
+        self.digests = (graph.digest, config.digest())
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash(self.digests)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.digest == other.digest
+        return isinstance(other, _Keyed) and self.digests == other.digests
 
 
 @lru_cache(maxsize=_GRAPHS_KEPT)
-def _by_digest(keyed: _Keyed, config: ProfileConfig) -> GraphProfiles:
-    return GraphProfiles(keyed.graph, config)
+def _by_digest(keyed: _Keyed) -> GraphProfiles:
+    return GraphProfiles(keyed.graph, keyed.config)

@@ -85,11 +85,12 @@ class Paths:
 
 def _averaging(matrix: sp.csr_matrix) -> tuple[Adjacency, Tensor]:
     """Edges row -> column, with weights that sum to 1 over the in-edges of a column."""
-    edges = matrix.tocoo()
+    edges = sp.coo_matrix(matrix)
+    num_src, num_dst = matrix.get_shape()
     src, dst = torch.from_numpy(edges.row.astype(np.int64)), torch.from_numpy(edges.col.astype(np.int64))
     weight = torch.from_numpy(edges.data.astype(np.float32))
-    total = torch.zeros(matrix.shape[1]).index_add_(0, dst, weight)
-    return Adjacency(src, dst, *matrix.shape), weight / total[dst]
+    total = torch.zeros(num_dst).index_add_(0, dst, weight)
+    return Adjacency(src, dst, num_src, num_dst), weight / total[dst]
 
 
 class SourceNetwork(nn.Module):

@@ -36,13 +36,14 @@ class GenePairs:
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(pairs,) positive row, (pairs,) negative row, (pairs,) weight."""
         positive, negative, weight = [], [], []
-        for above, below in self._groups:
-            count = min(max(len(above), len(below)), MAX_PAIRS_PER_GENE)
-            positive.append(above[rng.integers(len(above), size=count)])
-            negative.append(below[rng.integers(len(below), size=count)])
-            effective = len(above) * len(below) / (len(above) + len(below))
+        for high, low in self._groups:
+            count = min(max(len(high), len(low)), MAX_PAIRS_PER_GENE)
+            positive.append(high[rng.integers(len(high), size=count)])
+            negative.append(low[rng.integers(len(low), size=count)])
+            effective = len(high) * len(low) / (len(high) + len(low))
             weight.append(np.full(count, effective**0.5 / count, dtype=np.float32))
-        return tuple(torch.from_numpy(np.concatenate(part)) for part in (positive, negative, weight))
+        above, below, share = (torch.from_numpy(np.concatenate(part)) for part in (positive, negative, weight))
+        return above, below, share
 
 
 def pairwise_logistic(

@@ -41,10 +41,9 @@ def pair_products(
     for index, size in ((row, len(left)), (column, len(right))):
         if len(index) and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise GraphIntegrityError("a pair is outside the matrices", expected=f"0 to {size - 1}")
-    arrays = [part.detach().contiguous().numpy() for part in (left, right)]
-    pairs = [part.to(torch.int64).contiguous().numpy() for part in (row, column)]
+    rows, columns = (part.to(torch.int64).contiguous().numpy() for part in (row, column))
     out = np.empty((len(row), left.shape[2], right.shape[2]), dtype=np.float32)
-    _products(*arrays, *pairs, out)
+    _products(left.detach().contiguous().numpy(), right.detach().contiguous().numpy(), rows, columns, out)
     return torch.from_numpy(out)
 
 

@@ -37,8 +37,8 @@ def test_gradients_reach_the_edges():
 
 def test_bad_settings_are_errors():
     square, flat = (
-        Adjacency(*torch.zeros(2, 1, dtype=torch.int64), 2, 2),
-        Adjacency(*torch.zeros(2, 1, dtype=torch.int64), 2, 3),
+        Adjacency(torch.tensor([0]), torch.tensor([0]), 2, 2),
+        Adjacency(torch.tensor([0]), torch.tensor([0]), 2, 3),
     )
     with pytest.raises(ConfigError, match="bad diffusion"):
         personalised_pagerank(square, torch.ones(1), torch.tensor([0]), steps=1, restart=0.0)

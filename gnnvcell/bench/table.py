@@ -25,7 +25,8 @@ def summarise(records: Sequence[dict[str, Any]], *, metric: str = HEADLINE) -> p
     Raises:
         DataError: no record has that metric.
     """
-    frame = pd.DataFrame(list(records))
+    # pandas' annotations lose track of what a group-by gives.
+    frame: Any = pd.DataFrame(list(records))
     if frame.empty or metric not in set(frame["metric"]):
         raise DataError(f"no record of the metric {metric!r}")
     frame = frame[frame["metric"] == metric]

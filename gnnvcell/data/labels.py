@@ -32,10 +32,10 @@ def read_labels(path: str | Path, *, kind: EffectKind, context: str = "") -> Eff
             in more than one split (its test outcomes would leak).
     """
     frame = _read_frame(Path(path))
-    labels = pd.to_numeric(frame["label"], errors="coerce").to_numpy(dtype=np.float32)
+    labels = np.asarray(pd.to_numeric(frame["label"], errors="coerce"), dtype=np.float32)
     _check_rows(frame, labels, path)
-    perturbations, pert_rows = _codes(frame["pert"])
-    genes, gene_rows = _codes(frame["gene"])
+    perturbations, pert_rows = _codes(frame["pert"].to_numpy())
+    genes, gene_rows = _codes(frame["gene"].to_numpy())
     values = np.zeros((len(perturbations), len(genes)), dtype=np.float32)
     measured = np.zeros(values.shape, dtype=bool)
     values[pert_rows, gene_rows] = labels
@@ -132,11 +132,10 @@ def _check_rows(frame: pd.DataFrame, labels: np.ndarray, path: str | Path) -> No
     unknown = sorted(set(frame["split"]) - set(SPLITS))
     if unknown:
         raise DataError(f"{path}: unknown split {unknown[0]!r}", expected=", ".join(SPLITS))
-    pairs = frame.assign(label=labels).groupby(["pert", "gene"], sort=False)["label"]
-    contradicting = pairs.nunique()
-    contradicting = contradicting[contradicting > 1]
+    pairs = frame.assign(label=labels).drop_duplicates(["pert", "gene", "label"])
+    contradicting = pairs[["pert", "gene"]].to_numpy()[pairs.duplicated(["pert", "gene"]).to_numpy()]
     if len(contradicting):
-        pert, gene = contradicting.index[0]
+        pert, gene = contradicting[0]
         raise DataError(
             f"{path}: {len(contradicting)} pairs have both labels",
             found=f"{pert} -> {gene}",
@@ -144,7 +143,7 @@ def _check_rows(frame: pd.DataFrame, labels: np.ndarray, path: str | Path) -> No
         )
 
 
-def _codes(names: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def _codes(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes, unique = pd.factorize(names, sort=True)
     return np.asarray(unique, dtype=str), codes
 

@@ -29,9 +29,10 @@ def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500
         ModelError: the graph has no relation of genes.
     """
     blocks = [_block(graph, relation, max_term_genes) for relation in require_gene_relations(graph, "an embedding")]
-    matrix = sp.hstack(blocks, format="csr")
-    rank = min(dim, min(matrix.shape) - 1)
-    left, values, _ = randomized_svd(matrix, rank, n_iter=POWER_ITERATIONS, random_state=0)
+    matrix = sp.csr_matrix(sp.hstack(blocks))
+    rank = min(dim, *(size - 1 for size in matrix.shape or ()))
+    # scikit-learn's own annotation of n_iter is the word "auto" only.
+    left, values, _ = randomized_svd(matrix, rank, n_iter=POWER_ITERATIONS, random_state=0)  # type: ignore[arg-type]
     embedding = np.zeros((graph.num_genes, dim), dtype=np.float32)
     embedding[:, :rank] = left * values
     return embedding

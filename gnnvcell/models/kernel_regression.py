@@ -85,4 +85,4 @@ def _newton(kernel: NDArray, labels: NDArray, offset: float, penalty: float) -> 
         working = field + (labels - chance) / curvature
         dual = np.linalg.solve(kernel + np.diag(penalty / curvature), working)
         field = kernel @ dual
-    return dual
+    return np.asarray(dual, dtype=np.float64)

@@ -81,15 +81,16 @@ class Knn(EffectModel):
         if is_gene_gene(self._graph, relation):
             weight = links(self._graph, relation)
             largest = weight.data.max(initial=0)
-            return targets @ weight @ self._train_targets.T / (largest if largest > 0 else 1)
+            return sp.csr_matrix(targets @ weight @ self._train_targets.T / (largest if largest > 0 else 1))
         terms = tfidf_rows(self._graph.adjacency(relation), max_term_genes=self.config.max_term_genes)
-        return (targets @ terms) @ (self._train_targets @ terms).T
+        return sp.csr_matrix((targets @ terms) @ (self._train_targets @ terms).T)
 
 
 def _keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
     """The k largest entries of every row; ties go to the first column."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    rank = np.arange(len(order)) - np.repeat(matrix.indptr[:-1], np.diff(matrix.indptr))
+    values, starts = np.asarray(matrix.data), np.asarray(matrix.indptr)
+    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((matrix.indices, -values, rows))
+    rank = np.arange(len(order)) - starts[rows]
     kept = order[rank < k]
-    return sp.csr_matrix((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
+    return sp.csr_matrix((values[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)

@@ -16,7 +16,7 @@ def gene_relations(graph: GeneGraph) -> list[str]:
 def links(graph: GeneGraph, relation: str) -> sp.csr_matrix:
     """(genes, genes) weights of a gene-gene relation, taken in both directions."""
     adjacency = graph.adjacency(relation)
-    return adjacency if graph.is_symmetric(relation) else adjacency.maximum(adjacency.T).tocsr()
+    return adjacency if graph.is_symmetric(relation) else sp.csr_matrix(adjacency.maximum(adjacency.T))
 
 
 def is_gene_gene(graph: GeneGraph, relation: str) -> bool:
@@ -41,7 +41,7 @@ def tfidf_rows(membership: sp.csr_matrix, *, max_term_genes: int | None = None) 
     annotated = max(1, int((np.diff(membership.indptr) > 0).sum()))
     kept = size > 0 if max_term_genes is None else (size > 0) & (size <= max_term_genes)
     idf = np.where(kept, np.log(np.maximum(annotated / np.maximum(size, 1), 1.0)), 0.0)
-    weighted = (membership @ sp.diags(idf)).tocsr().astype(np.float32)
+    weighted = sp.csr_matrix(membership @ sp.diags(idf), dtype=np.float32)
     weighted.eliminate_zeros()
     return unit_rows(weighted)
 
@@ -50,7 +50,7 @@ def unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """The matrix with every non-empty row scaled to unit length."""
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    return (sp.diags(scale) @ matrix).tocsr().astype(np.float32)
+    return sp.csr_matrix(sp.diags(scale) @ matrix, dtype=np.float32)
 
 
 def require_gene_relations(graph: GeneGraph, model: str) -> list[str]:

@@ -156,7 +156,8 @@ def _by_support(values: NDArray, labels: NDArray, measured: NDArray, support: ND
         inside = (support >= low) & ((support < high) | (high == edges[-1]))
         score = _mean(per_gene_auroc(values[inside], labels[inside], measured[inside]))
         rows.append((float(low), float(high), int(inside.sum()), score))
-    return pd.DataFrame(rows, columns=["support_from", "support_to", "perturbations", "per_gene_auroc"])
+    columns = pd.Index(["support_from", "support_to", "perturbations", "per_gene_auroc"])
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _mean(values: NDArray) -> float:

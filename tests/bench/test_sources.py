@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,9 @@ def test_the_real_graph_is_right_and_the_permuted_one_is_not(planted) -> None:
 
 def test_a_second_call_repeats_nothing(planted, tmp_path) -> None:
     graph, effects = planted
-    arguments = dict(models=["neighbours"], controls=["permuted"], seeds=1, out_dir=tmp_path, progress=False)
+    arguments: dict[str, Any] = dict(
+        models=["neighbours"], controls=["permuted"], seeds=1, out_dir=tmp_path, progress=False
+    )
     first = compare_sources([effects], {"g": graph}, **arguments)
     fits = len(COUNTED)
     assert compare_sources([effects], {"g": graph}, **arguments) == first
@@ -114,7 +117,9 @@ def test_from_folders_to_files(planted, tmp_path) -> None:
     labels.mkdir()
     (labels / "sim-de.csv").write_text("\n".join(rows))
     out = tmp_path / "out"
-    arguments = dict(lines=["sim"], tasks=["de"], models=["neighbours"], seeds=1, out_dir=out, progress=False)
+    arguments: dict[str, Any] = dict(
+        lines=["sim"], tasks=["de"], models=["neighbours"], seeds=1, out_dir=out, progress=False
+    )
     result = run_bench(labels, [tmp_path / "mini"], **arguments)
     assert json.loads((out / "results.json").read_text()) == result.records
     assert "| sim | de | mini | neighbours | 1.000 |" in (out / "table.md").read_text()

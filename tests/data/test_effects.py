@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from gnnvcell.errors import DataError, FileFormatError
 
 
 def table(**changes) -> EffectTable:
-    parts = dict(
+    parts: dict[str, Any] = dict(
         values=[[1, np.nan], [0, 1]],
         measured=[[True, False], [True, True]],
         perturbations=["A", "A+B"],
@@ -25,7 +27,7 @@ def test_round_trip_through_h5ad(tmp_path) -> None:
     for name in ("values", "measured", "perturbations", "genes", "split"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
     assert (after.kind, after.context) == ("de", "k562")
-    assert np.isnan(before.to_anndata().X[0, 1])
+    assert np.isnan(np.asarray(before.to_anndata().X)[0, 1])
 
 
 def test_unmeasured_values_cannot_be_seen() -> None:

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def make_task(perturbations=("A", "B", "C", "D"), **options) -> UnseenPerturbati
     return UnseenPerturbation(table, **options)
 
 
-def prediction(values, perturbations=("C", "D"), genes=("X", "Y")):
+def prediction(values, perturbations=("C", "D"), genes=("X", "Y")) -> Any:
     values = np.asarray(values, dtype=np.float32)
     return SimpleNamespace(
         values=values,

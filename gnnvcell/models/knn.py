@@ -88,7 +88,7 @@ class Knn(EffectModel):
 
 def _keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
     """The k largest entries of every row; ties go to the first column."""
-    values, starts = np.asarray(matrix.data), np.asarray(matrix.indptr)
+    values, starts = np.asarray(matrix.data, dtype=np.float32), np.asarray(matrix.indptr, dtype=np.int64)
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     order = np.lexsort((matrix.indices, -values, rows))
     rank = np.arange(len(order)) - starts[rows]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MultipleLocator
 
 from gnnvcell.report.scores import Score, SupportScore, mean_and_spread, panel_title, unique
 from gnnvcell.report.theme import CONTROL_COLOURS, GREEN, INK, MARKERS, SERIES, VERMILLION, styled, tidy
@@ -184,7 +184,7 @@ def _dress(axes: Axes, rows: Sequence[str], title: str, limits: tuple[float, flo
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(*limits)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MultipleLocator(0.1))
     axes.set_xlabel(label)
     axes.set_title(title, loc="left", fontsize=10.5)
     tidy(axes)

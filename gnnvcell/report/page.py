@@ -74,7 +74,7 @@ def write_page(
         parts.append(section("The graph", tables_block(graph_tables(graph_info))))
     provenance = DataTable("", ("", ""), provenance_rows(extras or {}))
     parts.append(section("Where these numbers come from", tables_block([provenance])))
-    return write_text(out / "index.html", document(title, intro, findings(records), parts))
+    return write_text(out / "index.html", document(title, intro, findings(whole), parts))
 
 
 def _figure_writer(folder: Path) -> _FigureWriter:
@@ -107,10 +107,10 @@ def _control_figures(scores: Sequence[Score], write: _FigureWriter) -> list[str]
 def _source_figures(scores: Sequence[Score], write: _FigureWriter) -> list[str]:
     figures = []
     for place, whole in enumerate(unique(s.graph.split("/")[0] for s in scores if "/" in s.graph)):
+        family = [score for score in scores if score.graph.split("/")[0] == whole]
+        models = {score.model for score in family if "/" in score.graph}
         part = [
-            replace(score, graph=score.graph.partition("/")[2] or _WHOLE)
-            for score in scores
-            if score.graph.split("/")[0] == whole
+            replace(score, graph=score.graph.partition("/")[2] or _WHOLE) for score in family if score.model in models
         ]
         caption = f"{whole}: each source alone, on the same genes, beside all of them together (means over seeds)."
         drawing = _bound(sources_chart, part)

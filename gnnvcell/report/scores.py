@@ -12,6 +12,7 @@ from gnnvcell.errors import DataError
 T = TypeVar("T")
 
 _COLUMNS = ("line", "task", "model", "graph", "control", "seed", "metric", "value", "seconds")
+SMALLEST_STRATUM = 20  # perturbations
 _TASKS = {"de": "differential expression", "dir": "direction of change"}
 
 
@@ -88,11 +89,15 @@ def read_scores(records: Sequence[Mapping[str, Any]]) -> list[Score]:
 
 
 def read_support(runs: Sequence[Mapping[str, Any]]) -> list[SupportScore]:
-    """Scores by graph support from finished runs on whole real graphs, where there is more than one stratum."""
+    """Scores by graph support from finished runs on whole real graphs.
+
+    Left out are runs with one stratum, and those whose strata are too small for a score within them to mean anything.
+    """
     return [
         SupportScore(str(run["line"]), str(run["task"]), str(run["model"]), quarter, float(part["per_gene_auroc"]))
         for run in runs
         if run["control"] == "real" and "/" not in run["graph"] and len(run["by_support"]) > 1
+        if min(part["perturbations"] for part in run["by_support"]) >= SMALLEST_STRATUM
         for quarter, part in enumerate(run["by_support"])
     ]
 

@@ -12,7 +12,7 @@ from gnnvcell.errors import DataError
 from gnnvcell.graphs.info import GraphInfo
 from gnnvcell.report.charts import NARROW, WIDE, controls_chart, sources_chart
 from gnnvcell.report.page import write_page
-from gnnvcell.report.scores import read_scores
+from gnnvcell.report.scores import read_scores, read_support
 from gnnvcell.report.tables import findings, score_tables
 
 SCORES = {"smoother": 0.75, "knn": 0.65}
@@ -48,7 +48,7 @@ def info() -> GraphInfo:
 
 
 def runs() -> list[dict[str, Any]]:
-    strata = [{"per_gene_auroc": value} for value in (0.55, 0.6, 0.7, 0.8)]
+    strata = [{"perturbations": 20, "per_gene_auroc": value} for value in (0.55, 0.6, 0.7, 0.8)]
     return [
         {"line": "sim", "task": "de", "model": "knn", "graph": "world", "control": control, "by_support": strata}
         for control in ("real", "rewired")
@@ -193,6 +193,26 @@ def test_the_graph_and_the_installation_are_described(page: Path) -> None:
     assert "50.0%" in text
     for name in ("command", "gnnvcell", "torch", "cpu"):
         assert f"<td>{name}</td>" in text
+
+
+def test_strata_are_of_real_whole_graphs_and_not_too_small() -> None:
+    found = read_support(runs())
+    assert [(score.quarter, score.value) for score in found] == [(0, 0.55), (1, 0.6), (2, 0.7), (3, 0.8)]
+    small, alone, one = runs()[:1], runs()[:1], runs()[:1]
+    small[0]["by_support"][2]["perturbations"] = 19
+    alone[0]["graph"] = "world/string_db"
+    one[0]["by_support"] = one[0]["by_support"][:1]
+    assert read_support(small) == read_support(alone) == read_support(one) == []
+
+
+def test_models_without_scores_on_single_sources_are_left_out_of_their_figure(tmp_path: Path) -> None:
+    some = [
+        r for r in records(graphs=("world", "world/go"), tasks=("de",)) if "/" not in r["graph"] or r["model"] == "knn"
+    ]
+    write_page(tmp_path, some, title="T")
+    assert "smoother" not in (tmp_path / "plots" / "sources.svg").read_text()
+    assert "knn" in (tmp_path / "plots" / "sources.svg").read_text()
+    assert "smoother" in (tmp_path / "plots" / "controls.svg").read_text()
 
 
 def test_missing_values_and_one_seed_are_shown_without_a_spread(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The whole way in one call: simulate a world, build its graph, predict unseen knock-downs, score, write a page."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ import pandas as pd
 import torch
 
 from gnnvcell.bench import compare_sources, format_table, per_source_graphs, summarise
+from gnnvcell.bench.run import write_results
 from gnnvcell.data import EffectTable
 from gnnvcell.data.simulator import SimulatorConfig, World, simulate
 from gnnvcell.errors import ConfigError
-from gnnvcell.files import write_text
 from gnnvcell.graphs.build import build
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models import Prediction
@@ -60,10 +59,10 @@ class DemoResult:
 
 
 def demo_config(*, seed: int = 0, quick: bool = False) -> SimulatorConfig:
-    """The demo's world: large enough for stable scores on two cores, or a small one for a quick look."""
+    """The demo's world: that of ``graphs/example``, or a smaller one for a quick look."""
     if quick:
         return SimulatorConfig(seed=seed, genes=160, modules=8, targets=80, cells_per_target=25, control_cells=300)
-    return SimulatorConfig(seed=seed, genes=300, modules=10, targets=150, control_cells=1000, test_share=0.3)
+    return SimulatorConfig.example().model_copy(update={"seed": seed})
 
 
 def run_demo(out_dir: str | Path, *, seed: int = 0, quick: bool = False, progress: bool = True) -> DemoResult:
@@ -99,9 +98,7 @@ def run_demo(out_dir: str | Path, *, seed: int = 0, quick: bool = False, progres
         ceiling = {"de" if table.kind == "de" else "dir": _ceiling(world, table) for table in tables}
     with clock.stage("writing the page"):
         summary = summarise(records)
-        write_text(out / "results.json", json.dumps(records, indent=1))
-        write_text(out / "table.md", format_table(summary) + "\n")
-        write_text(out / "table.csv", summary.to_csv(index=False, float_format="%.4f"))
+        write_results(out, records, summary)
         page = write_page(
             out,
             records,
@@ -170,8 +167,8 @@ def _provenance(world: World, graph: GeneGraph, seconds: dict[str, float]) -> di
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: on matrices of this size a second one gains nothing, and where cores are shared it loses
-    much (2.0 s against 1.8 s a fit on two idle cores, 12 s against 47 s on two busy ones).
+    """Run torch on one thread: on matrices of this size a second one gains next to nothing, and loses much on shared
+    cores, where threads wait for each other.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """Which graph source helps: every model on every graph, real and control, over seeds."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from gnnvcell.tasks import UnseenPerturbation
 
 REAL = "real"
 TASK_NAMES = {"de": "de", "direction": "dir"}
+_TERMINAL_REFRESH, _LOG_REFRESH = 0.1, 10.0  # seconds between two states of the progress bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +100,10 @@ def compare_sources(
     jobs = _jobs(tables, graphs, models, controls, seeds, configs or {})
     total = len(graphs) * (1 + len(controls)) * seeds * len(tables) * len(models)
     records: list[dict[str, Any]] = []
-    with tqdm(jobs, total=total, disable=not progress, unit="run", desc="bench sources") as bar:
+    pause = _TERMINAL_REFRESH if sys.stderr.isatty() else _LOG_REFRESH
+    with tqdm(jobs, total=total, disable=not progress, unit="run", desc="bench sources", mininterval=pause) as bar:
         for job in bar:
-            bar.set_postfix_str(" ".join(str(value) for value in job.where.values()))
+            bar.set_postfix_str(" ".join(str(value) for value in job.where.values()), refresh=False)
             run = store.get_or_run(job.key, job.run)
             records += [
                 {**job.where, "metric": metric, "value": value, "seconds": run["seconds"]}

@@ -121,5 +121,5 @@ class SimulatorConfig(Config):
 
     @classmethod
     def example(cls) -> "SimulatorConfig":
-        """The small world of ``graphs/example``."""
-        return cls(genes=300, modules=12, targets=150, cells_per_target=30, control_cells=600, mean_depth=3000.0)
+        """The small world of ``graphs/example`` and of the demo."""
+        return cls(genes=300, modules=10, targets=150, control_cells=1000, test_share=0.3)

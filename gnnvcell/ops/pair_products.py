@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnvcell.errors import GraphIntegrityError
+from gnnvcell.ops.kernels.threads import over_rows
 
 
 def pair_products(
@@ -43,16 +44,19 @@ def pair_products(
             raise GraphIntegrityError("a pair is outside the matrices", expected=f"0 to {size - 1}")
     rows, columns = (part.to(torch.int64).contiguous().numpy() for part in (row, column))
     out = np.empty((len(row), left.shape[2], right.shape[2]), dtype=np.float32)
-    _products(left.detach().contiguous().numpy(), right.detach().contiguous().numpy(), rows, columns, out)
+    over_rows(
+        _products, np.arange(len(rows) + 1), left[0].numel() * right.shape[2] if len(left) else 1,
+        left.detach().contiguous().numpy(), right.detach().contiguous().numpy(), rows, columns, out,
+    )  # fmt: skip
     return torch.from_numpy(out)
 
 
 # ``no_type_check`` keeps the run-time type check of the tests from wrapping the kernel: numba compiles no wrappers.
-@numba.njit(parallel=True, fastmath=True, cache=True)
+@numba.njit(nogil=True, fastmath=True, cache=True)
 @no_type_check
-def _products(left, right, row, column, out):  # type: ignore[no-untyped-def]
+def _products(first, last, left, right, row, column, out):  # type: ignore[no-untyped-def]
     width, height = out.shape[1], out.shape[2]
-    for i in numba.prange(len(row)):
+    for i in range(first, last):
         total = np.zeros((height, width), dtype=np.float32)
         a, b = left[row[i]], right[column[i]]
         for k in range(a.shape[0]):

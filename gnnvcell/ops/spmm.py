@@ -1,95 +1,103 @@
-"""Aggregation of messages along edges: weighted sums and means of source features at destinations."""
+"""Aggregation of messages along edges: weighted sums, means and extremes of source features at destinations."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnvcell.errors import ConfigError, GraphIntegrityError
+from gnnvcell.errors import ConfigError
 from gnnvcell.ops.adjacency import Adjacency
-from gnnvcell.ops.sddmm import edge_scores
+from gnnvcell.ops.dispatch import kernel_for
+from gnnvcell.ops.rows import dot_rows, require_rows, sum_rows
+
+REDUCES = ("sum", "mean", "max", "min")
 
 
 def aggregate(
     adjacency: Adjacency,
-    feat: Float[Tensor, "src d"],
+    feat: Float[Tensor, "*groups src d"],
     weight: Float[Tensor, " edges"] | None = None,
     *,
     reduce: str = "sum",
-) -> Float[Tensor, "dst d"]:
+) -> Float[Tensor, "*groups dst d"]:
     """``out[v] = reduce over edges (u -> v) of weight[uv] * feat[u]``; zero where v has no in-edge.
 
-    The forward pass is an embedding bag over the rows of the adjacency, the backward pass the same over its cached
-    transpose, so nothing of size edges x d is made. ``mean`` divides by the in-degree, not by the sum of weights, as
-    DGL's ``mean`` does.
+    The backward pass is the same sum over the cached transpose, so nothing of size edges x d is made. ``mean`` divides
+    by the in-degree, not by the sum of weights, as DGL's ``mean`` does. Many states of the same graph go in as groups:
+    ``(groups, src, 64 to 128)`` is read from cache where ``(src, groups * 64)`` is not.
 
     Args:
         adjacency: the edges.
-        feat: source features.
+        feat: source features; the edges are the same in every group.
         weight: edge weights in edge order; 1 when left out. Gradients reach it.
-        reduce: "sum" or "mean".
+        reduce: "sum", "mean", "max" or "min".
 
     Returns:
-        Destination features.
+        Destination features, of the features' type.
 
     Raises:
-        ConfigError: unknown ``reduce``.
-        GraphIntegrityError: features or weights do not fit the adjacency.
+        ConfigError: unknown ``reduce``, or no kernel for the device and type.
+        GraphIntegrityError: features or weights do not fit the adjacency, weights are NaN, or the graph was changed.
 
     Example:
         >>> adjacency = Adjacency(torch.tensor([0, 1]), torch.tensor([0, 0]), num_src=2, num_dst=1)
         >>> aggregate(adjacency, torch.tensor([[1.0], [2.0]]), torch.tensor([1.0, 10.0]))
         tensor([[21.]])
     """
-    if reduce not in ("sum", "mean"):
-        raise ConfigError(f"unknown reduce {reduce!r}", expected="sum or mean")
-    if len(feat) != adjacency.num_src:
-        raise GraphIntegrityError(
-            "features do not fit the adjacency", expected=f"{adjacency.num_src} source nodes", found=f"{len(feat)} rows"
-        )
-    rows_weight = None if weight is None else adjacency.in_row_order(weight)
-    out = _WeightedSum.apply(adjacency, feat, rows_weight)
+    if torch.compiler.is_compiling():
+        return _outside_of_compile(adjacency, feat, weight, reduce)
+    return _aggregate(adjacency, feat, weight, reduce)
+
+
+def _aggregate(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce: str) -> Tensor:
+    if reduce not in REDUCES:
+        raise ConfigError(f"unknown reduce {reduce!r}", expected=", ".join(REDUCES))
+    require_rows(adjacency, feat, adjacency.num_src, "source")
+    adjacency.require_current()
+    in_rows = None if weight is None else adjacency.in_row_order(weight)
+    if reduce in ("max", "min") and adjacency.num_edges:
+        return _extreme(adjacency, feat, in_rows, reduce)
+    kernel = kernel_for("sum", feat.device, feat.dtype)
+    if torch.is_grad_enabled() and (feat.requires_grad or (weight is not None and weight.requires_grad)):
+        out = _Sum.apply(adjacency, feat, in_rows, kernel)
+    else:
+        out = sum_rows(adjacency, feat, in_rows, kernel)
     if reduce == "mean":
         out = out / adjacency.in_degrees.clamp(min=1).to(out.dtype).unsqueeze(-1)
     return out
 
 
-class _WeightedSum(torch.autograd.Function):
+# A graph break: what is not torch's own cannot be traced, and an adjacency is no tensor.
+_outside_of_compile = torch.compiler.disable(_aggregate)
+
+
+class _Sum(torch.autograd.Function):
     """Sum over in-edges; ``weight`` is in row order or None."""
 
     @staticmethod
-    def forward(ctx, adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:  # type: ignore[override]
-        ctx.adjacency = adjacency
-        ctx.save_for_backward(feat, weight)
-        return _bag(adjacency, feat, weight)
+    def forward(ctx, adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: str) -> Tensor:  # type: ignore[override]
+        ctx.adjacency, ctx.kernel = adjacency, kernel
+        ctx.save_for_backward(feat if ctx.needs_input_grad[2] else None, weight)
+        return sum_rows(adjacency, feat, weight, kernel)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[None, Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
         adjacency: Adjacency = ctx.adjacency
         feat, weight = ctx.saved_tensors
         grad = grad.contiguous()
         feat_grad = weight_grad = None
         if ctx.needs_input_grad[1]:
-            flipped = adjacency.transpose
-            flipped_weight = None
-            if weight is not None:
-                in_edge_order = torch.empty_like(weight)
-                in_edge_order[adjacency.edge_ids] = weight
-                flipped_weight = flipped.in_row_order(in_edge_order)
-            feat_grad = _bag(flipped, grad, flipped_weight)
+            flipped = None if weight is None else adjacency.transposed_weight(weight)
+            feat_grad = sum_rows(adjacency.transpose, grad, flipped, ctx.kernel)
         if ctx.needs_input_grad[2]:
-            weight_grad = adjacency.in_row_order(edge_scores(adjacency, feat, grad))
-        return None, feat_grad, weight_grad
+            weight_grad = dot_rows(adjacency, feat, grad).to(weight.dtype)
+        return None, feat_grad, weight_grad, None
 
 
-def _bag(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
-    if adjacency.num_edges == 0 or feat.shape[1] == 0:
-        return feat.new_zeros(adjacency.num_dst, feat.shape[1])
-    return F.embedding_bag(
-        adjacency.indices,
-        feat.contiguous(),
-        adjacency.indptr,
-        mode="sum",
-        per_sample_weights=weight,
-        include_last_offset=True,
-    )
+def _extreme(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce: str) -> Tensor:
+    if kernel_for("max", feat.device, feat.dtype) == "dgl":
+        from gnnvcell.ops.kernels.dgl_kernels import spmm_extreme
+    else:
+        from gnnvcell.ops.kernels.torch_scatter import spmm_extreme
+    groups = feat.reshape(-1, *feat.shape[-2:]).unbind()
+    out = torch.stack([spmm_extreme(adjacency, group, weight, reduce) for group in groups])
+    return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])

@@ -81,9 +81,9 @@ def _dgl_state() -> str:
 
 
 def _kernels() -> str:
-    has_triton = importlib.util.find_spec("triton") is not None
-    has_numba = importlib.util.find_spec("numba") is not None
-    kernels = ["torch", "dgl"] + ["numba"] * has_numba
-    missing = [] if has_triton else ["triton (for CUDA)"]
-    kernels += ["triton"] * has_triton
-    return ", ".join(kernels) + (f"; not installed: {', '.join(missing)}" if missing else "")
+    """The table of ``ops.dispatch``, and what of it is not installed."""
+    from gnnvcell.ops import format_table
+
+    missing = [name for name in ("numba", "triton") if importlib.util.find_spec(name) is None]
+    note = f"not installed: {', '.join(missing)}" if missing else "all installed"
+    return f"{note}\n{format_table()}"

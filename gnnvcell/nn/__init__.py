@@ -1,0 +1,1 @@
+"""Layers. No input, no output, no named models: those are in ``gnnvcell.models``."""

@@ -1,0 +1,108 @@
+"""The operations in row order and without gradient: what forward and backward passes are put together from."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnnvcell.errors import ConfigError, DependencyError, GraphIntegrityError
+from gnnvcell.ops.adjacency import Adjacency
+from gnnvcell.ops.dispatch import kernel_for
+
+
+def sum_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: str | None = None) -> Tensor:
+    """(..., dst, d) sum over in-edges of ``weight * feat``.
+
+    Args:
+        adjacency: the edges.
+        feat: (..., src, d).
+        weight: (edges,) in row order; 1 when left out.
+        kernel: that of ``kernel_for("sum", ...)`` when left out.
+    """
+    spmm = _sum_kernel(kernel or kernel_for("sum", feat.device, feat.dtype))
+    if feat.dim() == 2:
+        return spmm(adjacency, feat, weight)
+    groups = feat.reshape(-1, *feat.shape[-2:])
+    out = torch.stack([spmm(adjacency, group, weight) for group in groups.unbind()])
+    return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])
+
+
+def _sum_kernel(name: str) -> Callable[[Adjacency, Tensor, Tensor | None], Tensor]:
+    if name == "embedding_bag":
+        from gnnvcell.ops.kernels.embedding_bag import spmm_sum
+    elif name == "torch_csr":
+        from gnnvcell.ops.kernels.torch_csr import spmm_sum
+    elif name == "dgl":
+        from gnnvcell.ops.kernels.dgl_kernels import spmm_sum
+    else:
+        return lambda a, feat, weight: triton_module("triton_spmm", a).spmm_sum(a.indptr, a.indices, feat, weight)
+    return spmm_sum
+
+
+def triton_module(name: str, adjacency: Adjacency) -> Any:
+    """A module of Triton kernels.
+
+    Raises:
+        DependencyError: Triton is not installed.
+        ConfigError: the adjacency is on the CPU and Triton does not interpret.
+    """
+    try:
+        module = importlib.import_module(f"gnnvcell.ops.kernels.{name}")
+    except ImportError as error:
+        raise DependencyError(
+            "Triton, which CUDA kernels need, is not installed",
+            found=str(error),
+            remedy='pip install triton, or ops.use("torch_csr") for sums',
+        ) from error
+    if adjacency.device.type == "cpu" and not importlib.import_module("triton").knobs.runtime.interpret:
+        raise ConfigError(
+            "Triton runs on CUDA devices",
+            found="features on the CPU",
+            remedy="set TRITON_INTERPRET=1 before Python starts to check its kernels on the CPU",
+        )
+    return module
+
+
+def dot_rows(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor) -> Tensor:
+    """(edges,) inner products of the features (..., nodes, d) at both ends, summed over leading groups."""
+    if src_feat.dim() > 2:
+        pairs = zip(src_feat.flatten(0, -3), dst_feat.flatten(0, -3), strict=True)
+        return torch.stack([dot_rows(adjacency, a, b) for a, b in pairs]).sum(dim=0)
+    kernel = kernel_for("edge_scores", src_feat.device, src_feat.dtype)
+    if kernel == "numba":
+        from gnnvcell.ops.kernels.numba_sddmm import sddmm_dot
+    elif kernel == "dgl":
+        from gnnvcell.ops.kernels.dgl_kernels import sddmm_dot
+    else:
+        triton_sddmm = triton_module("triton_sddmm", adjacency)
+        return triton_sddmm.sddmm_dot(adjacency.indptr, adjacency.indices, src_feat, dst_feat)
+    return sddmm_dot(adjacency, src_feat, dst_feat)
+
+
+def softmax_rows(adjacency: Adjacency, scores: Tensor) -> Tensor:
+    """(edges, heads) softmax over the in-edges of each destination."""
+    kernel = kernel_for("edge_softmax", scores.device, scores.dtype)
+    if kernel == "numba":
+        from gnnvcell.ops.kernels.numba_sddmm import edge_softmax
+    elif kernel == "dgl":
+        from gnnvcell.ops.kernels.dgl_kernels import edge_softmax
+    else:
+        from gnnvcell.ops.kernels.torch_scatter import edge_softmax
+    return edge_softmax(adjacency, scores)
+
+
+def require_rows(adjacency: Adjacency, feat: Tensor, count: int, side: str) -> None:
+    """Refuse features (..., nodes, d) that do not fit the adjacency.
+
+    Raises:
+        GraphIntegrityError: another number of rows or another device.
+    """
+    if feat.dim() < 2 or feat.shape[-2] != count or feat.device != adjacency.device:
+        raise GraphIntegrityError(
+            "features do not fit the adjacency",
+            expected=f"(..., {count} {side} nodes, width) on {adjacency.device}",
+            found=f"{tuple(feat.shape)} on {feat.device}",
+            remedy="use Adjacency.of(graph, device=feat.device)" if feat.device != adjacency.device else "",
+        )

@@ -8,9 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
+from gnnvcell.ops import Adjacency, aggregate
 from gnnvcell.ops.pair_products import pair_products
 
 READOUT_SIDES = ("own", "graph", "data", "overall")
+_GROUP = 96  # columns that are aggregated together
 SHRINKAGE = 0.3  # of the median evidence
 SMALLEST_NORM = 1e-6
 
@@ -45,11 +47,19 @@ def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, near: Tensor)
         near: (train, train) similarity of perturbations; residuals are smoothed by it before they are correlated.
     """
     residual, measured = outcomes.residual, outcomes.measured
-    sparse = residual.to_sparse_csr()
+    genes = residual.shape[1]
+    perturbation, gene = measured.nonzero(as_tuple=True)
+    heard, value = Adjacency(gene, perturbation, genes, len(residual)), residual[perturbation, gene]
     correlation = _residual_correlation(near @ residual)
     rate = measured.mean(dim=0)
     expected = torch.stack([rate @ graph_operator, rate @ correlation.abs(), rate.sum().expand(len(rate))])
-    return Messages(residual, measured, sparse @ graph_operator, sparse @ correlation, residual.sum(dim=1), expected)
+    graph, data = (_aggregate_wide(heard, operator, value) for operator in (graph_operator, correlation))
+    return Messages(residual, measured, graph, data, residual.sum(dim=1), expected)
+
+
+def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
+    """``aggregate`` of features too wide for the cache, group of columns by group."""
+    return torch.cat([aggregate(adjacency, part.contiguous(), weight) for part in feat.split(_GROUP, dim=1)], dim=1)
 
 
 def _residual_correlation(smooth: Tensor) -> Tensor:
@@ -77,8 +87,9 @@ class ChannelMaker:
 
     def __init__(self, messages: Messages, kernels: Float[Tensor, "kernels rows train"]) -> None:
         self.messages = messages
-        self._outcomes_of_genes = messages.own.T.to_sparse_csr()
-        self._measured_of_genes = messages.measured.T.to_sparse_csr()
+        row, gene = messages.measured.nonzero(as_tuple=True)
+        self._hears = Adjacency(row, gene, *messages.measured.shape)
+        self._own = messages.own[row, gene]
         typical = torch.cat([messages.measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
         reach = kernels.sum(dim=2)
         middle = torch.stack([row[row > 0].median() if (row > 0).any() else row.new_tensor(1.0) for row in reach])
@@ -89,8 +100,8 @@ class ChannelMaker:
         m = self.messages
         shape = (*kernels.shape[:2], m.own.shape[1])
         flat = kernels.flatten(0, 1)
-        own = (self._outcomes_of_genes @ flat.T).T.reshape(shape)
-        measured = (self._measured_of_genes @ flat.T).T.reshape(shape)
+        own = _aggregate_wide(self._hears, flat.T, self._own).T.reshape(shape)
+        measured = _aggregate_wide(self._hears, flat.T, None).T.reshape(shape)
         overall = (flat @ m.overall)[:, None].expand(-1, shape[2]).reshape(shape)
         value = torch.stack([own, (flat @ m.graph).reshape(shape), (flat @ m.data).reshape(shape), overall], dim=3)
         evidence = torch.empty_like(value)

@@ -51,9 +51,9 @@ class GeneGraphEncoderConfig(Config):
 class GeneGraphEncoder(nn.Module):
     """Features of nodes -> layers of gated message passing over all relations -> gene embeddings.
 
-    Nodes without features learn theirs (``NodeFeatures``); a layer is ``GatedHeteroLayer``; sources are read together or
-    in towers of their own (``SourceFusion``). The graph is given on every call and never copied; without gradient and
-    in evaluation mode, the embeddings are remembered until parameters or graph change.
+    Nodes without features learn theirs (``NodeFeatures``); a layer is ``GatedHeteroLayer``; sources are read together
+    or in towers of their own (``SourceFusion``). The graph is given on every call and never copied; without gradient
+    and in evaluation mode, the embeddings are remembered until parameters or graph change.
 
     Args:
         graph: a DGL heterograph, whose node and edge types the encoder is made for (``GeneGraph.graph``).
@@ -113,7 +113,7 @@ class GeneGraphEncoder(nn.Module):
                     residual=cfg.residual,
                     norm=cfg.norm,
                     dropout=cfg.dropout,
-                )  # fmt: skip
+                )
                 for _ in range(cfg.layers)
             )
             for relations in towers.values()
@@ -123,7 +123,7 @@ class GeneGraphEncoder(nn.Module):
         self.fusion = None
         if cfg.fusion != "joint":
             self.fusion = SourceFusion(len(towers), cfg.width, how=cfg.fusion, heads=cfg.heads)
-        self._remembered: tuple[Any, Tensor] | None = None
+        self._remembered: tuple[Any, tuple, Tensor] | None = None
 
     def _towers(self, graph: Any, sources: Mapping[str, Sequence[str]] | None) -> dict[str, list[EType]]:
         """Source to its canonical edge types; one entry for all when they are read together."""
@@ -160,12 +160,13 @@ class GeneGraphEncoder(nn.Module):
             return self._encode(
                 [graph] * self.config.layers, dict.fromkeys(graph.ntypes), [weights] * self.config.layers
             )
-        state = self._state(graph, weights)
-        if self._remembered is None or self._remembered[0] != state:
+        state = self._state(weights)
+        kept = self._remembered
+        if kept is None or kept[0] is not graph._graph or kept[1] != state:
             hops = self.config.layers
             result = self._encode([graph] * hops, dict.fromkeys(graph.ntypes), [weights] * hops)
-            self._remembered = (state, result)
-        return self._remembered[1]
+            kept = self._remembered = (graph._graph, state, result)
+        return kept[2]
 
     def sampled(
         self, graph: Any, genes: Int[Tensor, " genes"], *, fanouts: Sequence[int | Mapping[EType, int]]
@@ -260,10 +261,10 @@ class GeneGraphEncoder(nn.Module):
             if keys.WEIGHT in graph.edges[etype].data
         }
 
-    def _state(self, graph: Any, weights: Mapping[EType, Tensor]) -> tuple:
-        """What the embeddings depend on; graph and weights themselves, so that they are not replaced unnoticed."""
+    def _state(self, weights: Mapping[EType, Tensor]) -> tuple:
+        """What the embeddings depend on besides the graph."""
         held = tuple((p.data_ptr(), p._version) for p in (*self.parameters(), *self.buffers()))
-        return (graph._graph, tuple((k, w.data_ptr(), w._version, len(w)) for k, w in weights.items()), held)
+        return tuple((k, w.data_ptr(), w._version, len(w)) for k, w in weights.items()), held
 
     def _require_fitting(self, graph: Any) -> None:
         found = {name: graph.num_nodes(name) for name in graph.ntypes}

@@ -80,7 +80,7 @@ class Adjacency:
         self.device = self.indices.device
         self._graph: weakref.ref | None = None
         self._index: Any = None
-        self._constant_weights: OrderedDict[int, tuple[weakref.ref, int, Tensor]] = OrderedDict()
+        self._constant_weights: OrderedDict[int, tuple[weakref.ref, int, Tensor | None]] = OrderedDict()
         self._flipped_weight: tuple[Tensor, int, Tensor] | None = None
 
     @classmethod
@@ -140,7 +140,7 @@ class Adjacency:
             device: where the adjacency is wanted (that of the features); the graph's own when left out.
         """
         parts = _compressed(graph, etype)
-        key = tuple(part.data_ptr() for part in parts) + (len(parts[1]), graph.num_src_nodes(_source(graph, etype)))
+        key = (*tuple(part.data_ptr() for part in parts), len(parts[1]), graph.num_src_nodes(_source(graph, etype)))
         remembered = _REMEMBERED.get(key)
         if remembered is None:
             made = cls.from_csr(
@@ -194,6 +194,11 @@ class Adjacency:
         return self.indptr[1:].long() - self.indptr[:-1].long()
 
     @cached_property
+    def silent_nodes(self) -> int:
+        """Number of destination nodes without an in-edge."""
+        return int((self.in_degrees == 0).sum())
+
+    @cached_property
     def rows(self) -> Int[Tensor, " edges"]:
         """Destination of each edge, in row order."""
         return torch.repeat_interleave(torch.arange(self.num_dst, device=self.device), self.in_degrees)
@@ -227,7 +232,7 @@ class Adjacency:
         return torch.argsort(self.indices.long(), stable=True)
 
     def in_row_order(self, edge_data: Tensor) -> Tensor:
-        """Edge data (edges, ...) in the order of the rows. Constant weights are put in order once and remembered.
+        """Edge data (edges, ...) in the order of the rows, remembered for constant weights.
 
         Raises:
             GraphIntegrityError: not one value per edge, another device, or a weight that is not a number.
@@ -240,14 +245,22 @@ class Adjacency:
             )
         if edge_data.requires_grad:
             return _ToRows.apply(edge_data, self)  # type: ignore[return-value]
-        found = self._constant_weights.get(id(edge_data))
-        if found is not None and found[0]() is edge_data and found[1] == edge_data._version:
-            return found[2]
+        known = self._constant_weights.get(id(edge_data))
+        if known is not None and known[0]() is edge_data and known[1] == edge_data._version:
+            self._constant_weights.move_to_end(id(edge_data))
+            if known[2] is not None:
+                return known[2]
         ordered = self._checked(edge_data)
-        if len(self._constant_weights) >= _WEIGHTS_KEPT:
-            self._constant_weights.popitem(last=False)
-        self._constant_weights[id(edge_data)] = (weakref.ref(edge_data), edge_data._version, ordered)
+        # Kept from the second time on: a dropout mask comes once.
+        seen_before = known is not None and known[0]() is edge_data
+        self._remember(edge_data, ordered if seen_before else None)
         return ordered
+
+    def _remember(self, edge_data: Tensor, ordered: Tensor | None) -> None:
+        self._constant_weights[id(edge_data)] = (weakref.ref(edge_data), edge_data._version, ordered)
+        if len(self._constant_weights) > _WEIGHTS_KEPT:
+            gone = (key for key, (owner, _, _) in self._constant_weights.items() if owner() is None)
+            self._constant_weights.pop(next(gone, next(iter(self._constant_weights))))
 
     def _checked(self, edge_data: Tensor) -> Tensor:
         if edge_data.device.type == "cpu" and edge_data.is_floating_point() and bool(torch.isnan(edge_data).any()):

@@ -103,6 +103,7 @@ class RelationStack:
             _REMEMBERED[key] = found
             if len(_REMEMBERED) > _STACKS_KEPT:
                 _REMEMBERED.popitem(last=False)
+        _REMEMBERED.move_to_end(key)
         return found[0]
 
 
@@ -143,11 +144,39 @@ def basis_aggregate(
         weight: edge weights in edge order.
     """
     messages = relation_aggregate(stack, feat, weight)
-    per_basis = (coefficients.T @ messages.flatten(1)).reshape(len(bases), stack.num_dst, -1)
-    out = per_basis[0] @ bases[0]
-    for message, basis in zip(per_basis[1:], bases[1:], strict=True):
-        out = torch.addmm(out, message, basis)
-    return out
+    # Products written into their sums must be of one type: autocast would change that of some.
+    with torch.autocast(messages.device.type, enabled=False):
+        product = _BasisProduct.apply(messages, coefficients.to(messages.dtype), bases.to(messages.dtype))
+    return product  # type: ignore[return-value]
+
+
+class _BasisProduct(torch.autograd.Function):
+    """``sum_b (sum_r coefficients[r, b] messages[r]) @ bases[b]``, whose gradient copies and zeroes nothing large."""
+
+    @staticmethod
+    def forward(ctx, messages: Tensor, coefficients: Tensor, bases: Tensor) -> Tensor:  # type: ignore[override]
+        per_basis = (coefficients.T @ messages.flatten(1)).view(len(bases), *messages.shape[1:])
+        ctx.save_for_backward(messages, coefficients, bases, per_basis)
+        out = per_basis[0] @ bases[0]
+        for message, basis in zip(per_basis[1:], bases[1:], strict=True):
+            out.addmm_(message, basis)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[override]
+        messages, coefficients, bases, per_basis = ctx.saved_tensors
+        to_messages = to_coefficients = to_bases = None
+        if ctx.needs_input_grad[2]:
+            to_bases = torch.stack([message.T @ grad for message in per_basis])
+        if any(ctx.needs_input_grad[:2]):
+            to_basis = torch.empty_like(per_basis)
+            for result, basis in zip(to_basis, bases, strict=True):
+                torch.mm(grad, basis.T, out=result)
+            if ctx.needs_input_grad[0]:
+                to_messages = (coefficients @ to_basis.flatten(1)).view_as(messages)
+            if ctx.needs_input_grad[1]:
+                to_coefficients = messages.flatten(1) @ to_basis.flatten(1).T
+        return to_messages, to_coefficients, to_bases
 
 
 def block_aggregate(

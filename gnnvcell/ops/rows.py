@@ -25,7 +25,9 @@ def sum_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: 
     if feat.dim() == 2:
         return spmm(adjacency, feat, weight)
     groups = feat.reshape(-1, *feat.shape[-2:])
-    out = torch.stack([spmm(adjacency, group, weight) for group in groups.unbind()])
+    out = feat.new_empty(len(groups), adjacency.num_dst, feat.shape[-1])
+    for result, group in zip(out, groups, strict=True):
+        result.copy_(spmm(adjacency, group, weight))  # at once, while it is in the cache
     return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])
 
 

@@ -154,7 +154,7 @@ def test_an_edge_changed_changes_the_output(layer: Layer) -> None:
         moved[edge] = (dst[edge] + 1) % 11
         other = layer(conv, dgl.graph((src, moved), num_nodes=12), feat, data)
         far = torch.ones(12, dtype=torch.bool)
-        far[[moved[edge], dst[edge]]] = False
+        far[torch.stack([moved[edge], dst[edge]])] = False
         changed.append(not torch.allclose(other[~far], out[~far]))
         if layer.name not in ("gcn", "appnp"):  # degrees and further steps reach further
             torch.testing.assert_close(other[far], out[far])
@@ -261,6 +261,17 @@ def test_nodes_without_in_edges() -> None:
     torch.testing.assert_close(sage(graph, feat)[2], sage.fc_self(feat[2]))
     torch.testing.assert_close(APPNPConv(3, 0.25)(graph, feat)[2], 0.25 * feat[2])
     torch.testing.assert_close(GINConv()(graph, feat)[2], feat[2])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_maximum_over_no_edges_is_zero_and_so_is_its_gradient(weighted: bool) -> None:
+    empty = torch.zeros(0, dtype=torch.int64)
+    graph = dgl.heterograph({("a", "to", "b"): (empty, empty)}, num_nodes_dict={"a": 4, "b": 3})
+    src, dst, conv = torch.randn(4, WIDTH, requires_grad=True), torch.randn(3, WIDTH), SAGEConv(WIDTH, 2, "pool")
+    out = conv(graph, (src, dst), edge_weight=torch.ones(0) if weighted else None)
+    torch.testing.assert_close(out, conv.fc_self(dst))
+    (grad,) = torch.autograd.grad(out.sum(), src, allow_unused=True)
+    assert grad is None or not bool(grad.any())
 
 
 def test_signed_by_hand() -> None:

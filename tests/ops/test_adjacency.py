@@ -7,7 +7,16 @@ import torch
 
 from gnnvcell._dgl import dgl
 from gnnvcell.errors import ConfigError, GraphIntegrityError
-from gnnvcell.ops import Adjacency, RelationStack, aggregate, edge_scores, gatv2_aggregate, relation_aggregate
+from gnnvcell.ops import (
+    Adjacency,
+    RelationStack,
+    aggregate,
+    basis_aggregate,
+    block_aggregate,
+    edge_scores,
+    gatv2_aggregate,
+    relation_aggregate,
+)
 from gnnvcell.ops.adjacency import index_dtype_for
 from gnnvcell.ops.order import metis_order, permuted
 from gnnvcell.testing import GRAPH_CASES
@@ -64,8 +73,11 @@ def test_a_changed_graph_is_noticed() -> None:
 def test_constant_weights_are_put_in_order_once_and_again_when_they_change() -> None:
     adjacency = Adjacency(torch.tensor([0, 1]), torch.tensor([1, 0]), 2, 2)
     weight = torch.tensor([1.0, 2.0])
-    first = adjacency.in_row_order(weight)
-    assert adjacency.in_row_order(weight) is first
+    adjacency.in_row_order(weight)
+    kept = adjacency.in_row_order(weight)
+    for _ in range(20):
+        adjacency.in_row_order(torch.rand(2))
+        assert adjacency.in_row_order(weight) is kept, "one-off weights push out no constant ones"
     feat = torch.ones(2, 1, requires_grad=True)
     aggregate(adjacency, feat, weight).sum().backward()
     weight.mul_(10)
@@ -170,3 +182,31 @@ def test_bad_orders_are_refused() -> None:
         metis_order(adjacency, parts=0)
     with pytest.raises(GraphIntegrityError, match="one type"):
         metis_order(Adjacency(torch.tensor([0]), torch.tensor([0]), 1, 2), parts=1)
+
+
+@pytest.mark.parametrize("case", [c for c in GRAPH_CASES if len(c.src) < 70], ids=lambda c: c.name)
+def test_basis_and_block_products_are_those_of_their_matrices(case) -> None:
+    relation = torch.arange(len(case.src)) % 3
+    stack = RelationStack(case.src, case.dst, relation, 3, num_src=case.num_src, num_dst=case.num_dst)
+    generator = torch.Generator().manual_seed(0)
+
+    def made(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    feat, weight, coefficients, bases = made(case.num_src, 4), made(len(case.src)), made(3, 2), made(2, 4, 6)
+    blocks = made(3, 2, 2, 3)
+
+    def reference(matrices: torch.Tensor) -> torch.Tensor:
+        message = (feat[case.src, None] @ matrices[relation])[:, 0] * weight[:, None]
+        return message.new_zeros(case.num_dst, 6).index_add(0, case.dst, message)
+
+    pairs = (
+        (basis_aggregate(stack, feat, coefficients, bases, weight), torch.einsum("rb,bio->rio", coefficients, bases)),
+        (block_aggregate(stack, feat, blocks, weight), torch.stack([torch.block_diag(*b) for b in blocks])),
+    )
+    for (mine, matrices), inputs in zip(pairs, ((coefficients, bases), (blocks,)), strict=True):
+        expected = reference(matrices)
+        torch.testing.assert_close(mine, expected)
+        wanted = (feat, weight, *inputs)
+        for a, b in zip(*(torch.autograd.grad(o.square().sum(), wanted) for o in (mine, expected)), strict=True):
+            torch.testing.assert_close(a, b)

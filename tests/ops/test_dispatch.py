@@ -58,7 +58,7 @@ def test_bad_requests_are_errors() -> None:
     with pytest.raises(ConfigError, match="unknown kernel 'dlg'") as error:
         use("dlg")
     assert "dgl" in str(error.value)
-    with pytest.raises(ConfigError, match="no kernel for sum of torch.int64"):
+    with pytest.raises(ConfigError, match=r"no kernel for sum of torch\.int64"):
         kernel_for("sum", CPU, torch.int64)
     assert set(KERNELS) >= {"embedding_bag", "torch_csr", "dgl", "numba", "triton"}
 

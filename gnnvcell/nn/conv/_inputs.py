@@ -1,7 +1,6 @@
 """What layers do with their arguments before the arithmetic: pairs of features, adjacencies, weights, degrees."""
 
 import math
-import weakref
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from gnnvcell.ops import Adjacency, RelationStack, aggregate
 Features = (
     Float[Tensor, "src *extra d_src"] | tuple[Float[Tensor, "src *extra d_src"], Float[Tensor, "dst *extra d_dst"]]
 )
-_SILENT_NODES: "weakref.WeakKeyDictionary[Adjacency, int]" = weakref.WeakKeyDictionary()
 
 
 def adjacency_of(graph: Any, feat: Tensor) -> Adjacency:
@@ -132,14 +130,11 @@ def require_in_edges(adjacency: Adjacency) -> None:
     Raises:
         GraphIntegrityError: there are such nodes.
     """
-    silent = _SILENT_NODES.get(adjacency)
-    if silent is None:
-        silent = _SILENT_NODES[adjacency] = int((adjacency.in_degrees == 0).sum())
-    if silent:
+    if adjacency.silent_nodes:
         raise GraphIntegrityError(
             "there are nodes without in-edges, which no message reaches",
             expected="an in-edge at every destination node",
-            found=f"{silent} of {adjacency.num_dst} without",
+            found=f"{adjacency.silent_nodes} of {adjacency.num_dst} without",
             remedy="add self loops with dgl.add_self_loop(graph), or make the layer with allow_zero_in_degree=True",
         )
 

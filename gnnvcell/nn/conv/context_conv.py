@@ -18,8 +18,8 @@ class ContextConv(nn.Module):
     ``g_b,uv = sigmoid(p(x_bu) + q(x_bv))`` with p and q small networks of one gene's expression
     ``h'_bv = W (1 / deg_v * sum over edges (u -> v) of w_uv g_b,uv h_bu) + b``
 
-    The graph is shared: nothing of size cells x edges is kept (``ops.context.gated_aggregate``). A gene without in-edges
-    gets b.
+    The graph is shared: nothing of size cells x edges is kept (``ops.context.gated_aggregate``). A gene without
+    in-edges gets b.
 
     Args:
         in_feats: width of the states.
@@ -53,7 +53,7 @@ class ContextConv(nn.Module):
         self,
         graph: Any,
         feat: Float[Tensor, "cells nodes d"],
-        expression: Float[Tensor, "cells nodes"] | Pair,
+        expression: Tensor | Pair,
         edge_weight: Float[Tensor, "edges *one"] | None = None,
     ) -> Float[Tensor, "cells dst d_out"]:
         """Convolve.

@@ -1,1 +1,1 @@
-"""The arithmetic behind ``gnnvcell.ops``: one file per kernel family, no autograd, no choice (``ops.dispatch`` chooses)."""
+"""The arithmetic behind ``gnnvcell.ops``: one file per kernel family, no autograd, no choice between them."""

@@ -12,7 +12,7 @@ from gnnvcell.ops.kernels.threads import over_rows
 
 
 def frontier_edges(adjacency: Adjacency, state: Tensor, steps: int, *, limit: int) -> int | None:
-    """Edges out of the nodes that hold mass, over all columns of ``state`` (nodes, d) and steps; None above ``limit``."""
+    """Edges out of the nodes that hold mass, over columns of ``state`` (nodes, d) and steps; None above ``limit``."""
     starts, nodes = _columns(state)
     back = adjacency.transpose
     count = _count(back.indptr.numpy(), back.indices.numpy(), starts, nodes, steps, limit, state.shape[0])
@@ -48,7 +48,7 @@ def _columns(state: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 # ``no_type_check`` keeps the run-time type check of the tests from wrapping kernels: numba compiles no wrappers.
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _count(indptr, indices, starts, nodes, steps, limit, size):  # type: ignore[no-untyped-def]
     seen = np.full(size, -1, dtype=np.int64)
@@ -76,7 +76,7 @@ def _count(indptr, indices, starts, nodes, steps, limit, size):  # type: ignore[
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _diffuse(  # type: ignore[no-untyped-def]
     first, last, indptr, indices, weight, starts, nodes, columns, steps, restart, out

@@ -30,14 +30,14 @@ def edge_softmax(adjacency: Adjacency, scores: Tensor) -> Tensor:
     """(edges, heads) softmax over the in-edges of each destination, in row order."""
     values = computable(scores).clone()
     indptr, array = adjacency.indptr.numpy(), values.numpy()
-    over_rows(subtract_maximum, indptr, values.shape[1], indptr, array)
+    over_rows(_subtract_maximum, indptr, values.shape[1], indptr, array)
     values.exp_()  # torch's is vectorised, compiled code's is not
-    over_rows(divide_by_sum, indptr, values.shape[1], indptr, array)
+    over_rows(_divide_by_sum, indptr, values.shape[1], indptr, array)
     return values.to(scores.dtype)
 
 
 # ``no_type_check`` keeps the run-time type check of the tests from wrapping kernels: numba compiles no wrappers.
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@numba.njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 @no_type_check
 def _dots(first, last, indptr, indices, src, dst, out):  # type: ignore[no-untyped-def]
     width = src.shape[1]
@@ -51,9 +51,9 @@ def _dots(first, last, indptr, indices, src, dst, out):  # type: ignore[no-untyp
             out[p] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def subtract_maximum(first, last, indptr, scores):  # type: ignore[no-untyped-def]
+def _subtract_maximum(first, last, indptr, scores):  # type: ignore[no-untyped-def]
     """Take each row's largest score per head from the row's scores."""
     heads = scores.shape[1]
     for v in range(first, last):
@@ -65,9 +65,9 @@ def subtract_maximum(first, last, indptr, scores):  # type: ignore[no-untyped-de
                 scores[p, h] -= top
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def divide_by_sum(first, last, indptr, values):  # type: ignore[no-untyped-def]
+def _divide_by_sum(first, last, indptr, values):  # type: ignore[no-untyped-def]
     """Make each row's values sum to 1 per head."""
     heads = values.shape[1]
     for v in range(first, last):

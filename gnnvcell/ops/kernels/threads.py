@@ -1,5 +1,6 @@
 """Threads of the compiled kernels: as many as torch uses, safe in forked and threaded data loaders."""
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ def over_rows(kernel: Callable[..., Any], indptr: NDArray, work_per_edge: int, *
     bounds = np.searchsorted(cost, np.linspace(0, cost[-1], threads + 1)[1:-1]).tolist()
     bounds = [0, *bounds, rows]
     pool = _pool(threads)
-    futures = [pool.submit(kernel, a, b, *arguments) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    futures = [pool.submit(kernel, a, b, *arguments) for a, b in itertools.pairwise(bounds)]
     return [future.result() for future in futures]
 
 

@@ -16,7 +16,7 @@ from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.relations import links, tfidf_rows, unit_rows
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.ops import Adjacency
-from gnnvcell.ops.diffuse import personalised_pagerank, transition_weights
+from gnnvcell.ops.diffusion import personalised_pagerank, transition_weights
 
 Matrix = NDArray[np.float32]
 SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours

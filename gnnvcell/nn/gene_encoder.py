@@ -124,6 +124,7 @@ class GeneGraphEncoder(nn.Module):
         if cfg.fusion != "joint":
             self.fusion = SourceFusion(len(towers), cfg.width, how=cfg.fusion, heads=cfg.heads)
         self._remembered: tuple[Any, tuple, Tensor] | None = None
+        self._moved: dict[EType, tuple[Tensor, int, Tensor]] = {}
 
     def _towers(self, graph: Any, sources: Mapping[str, Sequence[str]] | None) -> dict[str, list[EType]]:
         """Source to its canonical edge types; one entry for all when they are read together."""
@@ -254,12 +255,18 @@ class GeneGraphEncoder(nn.Module):
         return thinned
 
     def _weights(self, graph: Any) -> dict[EType, Tensor]:
+        """The graph's own edge weights on the encoder's device, copied there once."""
         device = next(self.parameters()).device
-        return {
-            tuple(etype): graph.edges[etype].data[keys.WEIGHT].to(device)
-            for etype in graph.canonical_etypes
-            if keys.WEIGHT in graph.edges[etype].data
-        }
+        weights: dict[EType, Tensor] = {}
+        for etype in map(tuple, graph.canonical_etypes):
+            own = graph.edges[etype].data.get(keys.WEIGHT)
+            if own is None:
+                continue
+            kept = self._moved.get(etype)
+            if kept is None or kept[0] is not own or kept[1] != own._version or kept[2].device != device:
+                kept = self._moved[etype] = (own, own._version, own.to(device))
+            weights[etype] = kept[2]
+        return weights
 
     def _state(self, weights: Mapping[EType, Tensor]) -> tuple:
         """What the embeddings depend on besides the graph."""

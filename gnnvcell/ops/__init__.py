@@ -2,6 +2,8 @@
 
 from gnnvcell.ops.adjacency import Adjacency
 from gnnvcell.ops.attention import dot_aggregate, gatv2_aggregate
+from gnnvcell.ops.context import gated_aggregate
+from gnnvcell.ops.diffusion import diffuse
 from gnnvcell.ops.dispatch import format_table, use
 from gnnvcell.ops.relational import RelationStack, basis_aggregate, block_aggregate, relation_aggregate
 from gnnvcell.ops.sddmm import edge_scores
@@ -14,10 +16,12 @@ __all__ = [
     "aggregate",
     "basis_aggregate",
     "block_aggregate",
+    "diffuse",
     "dot_aggregate",
     "edge_scores",
     "edge_softmax",
     "format_table",
+    "gated_aggregate",
     "gatv2_aggregate",
     "relation_aggregate",
     "use",

@@ -1,7 +1,7 @@
 """The operations in row order and without gradient: what forward and backward passes are put together from."""
 
 import importlib
-from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -10,6 +10,12 @@ from torch import Tensor
 from gnnvcell.errors import ConfigError, DependencyError, GraphIntegrityError
 from gnnvcell.ops.adjacency import Adjacency
 from gnnvcell.ops.dispatch import kernel_for
+
+# Kernel names of the table to the modules of ``ops.kernels``, where they differ.
+_SUMS = {"dgl": "dgl_kernels"}
+_SCORES = {"dgl": "dgl_kernels", "numba": "numba_sddmm"}
+_SOFTMAXES = {"dgl": "dgl_kernels", "numba": "numba_sddmm", "torch": "torch_scatter"}
+_EXTREMES = {"dgl": "dgl_kernels", "torch": "torch_scatter"}
 
 
 def sum_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: str | None = None) -> Tensor:
@@ -21,26 +27,52 @@ def sum_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: 
         weight: (edges,) in row order; 1 when left out.
         kernel: that of ``kernel_for("sum", ...)`` when left out.
     """
-    spmm = _sum_kernel(kernel or kernel_for("sum", feat.device, feat.dtype))
+    kernel = kernel or kernel_for("sum", feat.device, feat.dtype)
     if feat.dim() == 2:
-        return spmm(adjacency, feat, weight)
+        return _sum(adjacency, feat, weight, kernel)
     groups = feat.reshape(-1, *feat.shape[-2:])
     out = feat.new_empty(len(groups), adjacency.num_dst, feat.shape[-1])
     for result, group in zip(out, groups, strict=True):
-        result.copy_(spmm(adjacency, group, weight))  # at once, while it is in the cache
+        result.copy_(_sum(adjacency, group, weight, kernel))  # at once, while it is in the cache
     return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])
 
 
-def _sum_kernel(name: str) -> Callable[[Adjacency, Tensor, Tensor | None], Tensor]:
-    if name == "embedding_bag":
-        from gnnvcell.ops.kernels.embedding_bag import spmm_sum
-    elif name == "torch_csr":
-        from gnnvcell.ops.kernels.torch_csr import spmm_sum
-    elif name == "dgl":
-        from gnnvcell.ops.kernels.dgl_kernels import spmm_sum
-    else:
-        return lambda a, feat, weight: triton_module("triton_spmm", a).spmm_sum(a.indptr, a.indices, feat, weight)
-    return spmm_sum
+def _sum(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: str) -> Tensor:
+    if kernel == "triton":
+        return triton_module("triton_spmm", adjacency).spmm_sum(adjacency.indptr, adjacency.indices, feat, weight)
+    return _module(_SUMS.get(kernel, kernel)).spmm_sum(adjacency, feat, weight)
+
+
+def dot_rows(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor) -> Tensor:
+    """(edges,) inner products of the features (..., nodes, d) at both ends, summed over leading groups."""
+    if src_feat.dim() > 2:
+        pairs = zip(src_feat.flatten(0, -3), dst_feat.flatten(0, -3), strict=True)
+        return torch.stack([dot_rows(adjacency, a, b) for a, b in pairs]).sum(dim=0)
+    kernel = kernel_for("edge_scores", src_feat.device, src_feat.dtype)
+    if kernel == "triton":
+        module = triton_module("triton_sddmm", adjacency)
+        return module.sddmm_dot(adjacency.indptr, adjacency.indices, src_feat, dst_feat)
+    return _module(_SCORES[kernel]).sddmm_dot(adjacency, src_feat, dst_feat)
+
+
+def softmax_rows(adjacency: Adjacency, scores: Tensor) -> Tensor:
+    """(edges, heads) softmax over the in-edges of each destination."""
+    kernel = kernel_for("edge_softmax", scores.device, scores.dtype)
+    return _module(_SOFTMAXES[kernel]).edge_softmax(adjacency, scores)
+
+
+def extreme_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce: str) -> Tensor:
+    """(..., dst, d) largest or smallest message of the in-edges, 0 without any; this one is differentiable."""
+    module = _module(_EXTREMES[kernel_for("max", feat.device, feat.dtype)])
+    groups = feat.reshape(-1, *feat.shape[-2:]).unbind()
+    out = torch.stack([module.spmm_extreme(adjacency, group, weight, reduce) for group in groups])
+    return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])
+
+
+@cache
+def _module(name: str) -> Any:
+    """A module of kernels, imported when it is first wanted: DGL and compiled code take seconds."""
+    return importlib.import_module(f"gnnvcell.ops.kernels.{name}")
 
 
 def triton_module(name: str, adjacency: Adjacency) -> Any:
@@ -65,34 +97,6 @@ def triton_module(name: str, adjacency: Adjacency) -> Any:
             remedy="set TRITON_INTERPRET=1 before Python starts to check its kernels on the CPU",
         )
     return module
-
-
-def dot_rows(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor) -> Tensor:
-    """(edges,) inner products of the features (..., nodes, d) at both ends, summed over leading groups."""
-    if src_feat.dim() > 2:
-        pairs = zip(src_feat.flatten(0, -3), dst_feat.flatten(0, -3), strict=True)
-        return torch.stack([dot_rows(adjacency, a, b) for a, b in pairs]).sum(dim=0)
-    kernel = kernel_for("edge_scores", src_feat.device, src_feat.dtype)
-    if kernel == "numba":
-        from gnnvcell.ops.kernels.numba_sddmm import sddmm_dot
-    elif kernel == "dgl":
-        from gnnvcell.ops.kernels.dgl_kernels import sddmm_dot
-    else:
-        triton_sddmm = triton_module("triton_sddmm", adjacency)
-        return triton_sddmm.sddmm_dot(adjacency.indptr, adjacency.indices, src_feat, dst_feat)
-    return sddmm_dot(adjacency, src_feat, dst_feat)
-
-
-def softmax_rows(adjacency: Adjacency, scores: Tensor) -> Tensor:
-    """(edges, heads) softmax over the in-edges of each destination."""
-    kernel = kernel_for("edge_softmax", scores.device, scores.dtype)
-    if kernel == "numba":
-        from gnnvcell.ops.kernels.numba_sddmm import edge_softmax
-    elif kernel == "dgl":
-        from gnnvcell.ops.kernels.dgl_kernels import edge_softmax
-    else:
-        from gnnvcell.ops.kernels.torch_scatter import edge_softmax
-    return edge_softmax(adjacency, scores)
 
 
 def require_rows(adjacency: Adjacency, feat: Tensor, count: int, side: str) -> None:

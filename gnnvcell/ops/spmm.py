@@ -7,7 +7,7 @@ from torch import Tensor
 from gnnvcell.errors import ConfigError
 from gnnvcell.ops.adjacency import Adjacency
 from gnnvcell.ops.dispatch import kernel_for
-from gnnvcell.ops.rows import dot_rows, require_rows, sum_rows
+from gnnvcell.ops.rows import dot_rows, extreme_rows, require_rows, sum_rows
 
 REDUCES = ("sum", "mean", "max", "min")
 
@@ -55,7 +55,7 @@ def _aggregate(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce
     adjacency.require_current()
     in_rows = None if weight is None else adjacency.in_row_order(weight)
     if reduce in ("max", "min") and adjacency.num_edges:
-        return _extreme(adjacency, feat, in_rows, reduce)
+        return extreme_rows(adjacency, feat, in_rows, reduce)
     kernel = kernel_for("sum", feat.device, feat.dtype)
     if torch.is_grad_enabled() and (feat.requires_grad or (weight is not None and weight.requires_grad)):
         out = _Sum.apply(adjacency, feat, in_rows, kernel)
@@ -91,13 +91,3 @@ class _Sum(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             weight_grad = dot_rows(adjacency, feat, grad).to(weight.dtype)
         return None, feat_grad, weight_grad, None
-
-
-def _extreme(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce: str) -> Tensor:
-    if kernel_for("max", feat.device, feat.dtype) == "dgl":
-        from gnnvcell.ops.kernels.dgl_kernels import spmm_extreme
-    else:
-        from gnnvcell.ops.kernels.torch_scatter import spmm_extreme
-    groups = feat.reshape(-1, *feat.shape[-2:]).unbind()
-    out = torch.stack([spmm_extreme(adjacency, group, weight, reduce) for group in groups])
-    return out.reshape(*feat.shape[:-2], adjacency.num_dst, feat.shape[-1])

@@ -36,9 +36,10 @@ def over_rows(kernel: Callable[..., Any], indptr: NDArray, work_per_edge: int, *
     cost = np.asarray(indptr, dtype=np.int64) + np.arange(rows + 1)
     bounds = np.searchsorted(cost, np.linspace(0, cost[-1], threads + 1)[1:-1]).tolist()
     bounds = [0, *bounds, rows]
-    pool = _pool(threads)
-    futures = [pool.submit(kernel, a, b, *arguments) for a, b in itertools.pairwise(bounds)]
-    return [future.result() for future in futures]
+    ranges = list(itertools.pairwise(bounds))
+    futures = [_pool(threads).submit(kernel, *rows, *arguments) for rows in ranges[1:]]
+    first_part = kernel(*ranges[0], *arguments)  # this thread works as well
+    return [first_part, *(future.result() for future in futures)]
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -159,12 +159,13 @@ class _Kernels:
         self.adjacency = adjacency
         self.family = kernel_for("attention", feat.device, feat.dtype)
 
-    def _module(self) -> Any:
+    def _passes(self, score: str) -> Any:
+        """The module with the passes of a score, "gatv2" or "dot"."""
         if self.family == "numba":
             from gnnvcell.ops.kernels import numba_attention
 
             return numba_attention
-        return triton_module("triton_attention", self.adjacency)
+        return triton_module(f"triton_{score}", self.adjacency)
 
     def _edges(self) -> tuple[Any, ...]:
         a = self.adjacency
@@ -177,13 +178,13 @@ class _Kernels:
         return a.indptr, a.indices, a.transpose.indptr, a.transpose.indices, a.transpose_positions
 
     def gatv2_forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
-        return self._module().gatv2_forward(*self._edges(), *arguments)
+        return self._passes("gatv2").gatv2_forward(*self._edges(), *arguments)
 
     def gatv2_backward(self, grad: Tensor, *arguments: Any) -> tuple[Tensor | None, ...]:
-        return self._module().gatv2_backward(grad, *self._edges_and_back(), *arguments)
+        return self._passes("gatv2").gatv2_backward(grad, *self._edges_and_back(), *arguments)
 
     def dot_forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
-        return self._module().dot_forward(*self._edges(), *arguments)
+        return self._passes("dot").dot_forward(*self._edges(), *arguments)
 
     def dot_backward(self, grad: Tensor, *arguments: Any) -> tuple[Tensor | None, ...]:
-        return self._module().dot_backward(grad, *self._edges_and_back(), *arguments)
+        return self._passes("dot").dot_backward(grad, *self._edges_and_back(), *arguments)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gnnvcell.ops import Adjacency, aggregate, dot_aggregate, edge_scores, gatv2_aggregate, use
 from gnnvcell.testing import GRAPH_CASES, GraphCase
 
 CUDA = torch.cuda.is_available()
@@ -27,7 +28,7 @@ def kernels(name):
 if LATE and not CUDA:
     importlib.reload(triton.language.standard)
     importlib.reload(triton.language)
-spmm, sddmm, attention = kernels("spmm"), kernels("sddmm"), kernels("attention")
+spmm, sddmm, heads, additive, product = (kernels(name) for name in ("spmm", "sddmm", "heads", "gatv2", "dot"))
 
 device = pytest.mark.parametrize(
     "device",
@@ -134,12 +135,12 @@ def check_gatv2(rows, heads, d, dtype, slope=0.2, scaled=True, shift=0.0):
     src = src + shift
     attn, pull = rows.random(heads, d, dtype=dtype), rows.random(rows.num_dst, heads, d, dtype=dtype)
     scale = rows.random(rows.edges, heads, dtype=dtype) if scaled else None
-    out, alpha = attention.gatv2_forward(*rows.forward, src, dst, attn, slope, scale)
+    out, alpha = additive.gatv2_forward(*rows.forward, src, dst, attn, slope, scale)
     wide = exact(src, dst, attn, scale)
     expected, expected_alpha = gatv2(rows, *wide[:3], slope=slope, scale=wide[3])
     close(out, expected, dtype)
     close(alpha, expected_alpha, dtype)
-    ours = attention.gatv2_backward(
+    ours = additive.gatv2_backward(
         pull, *rows.forward, *rows.backward, rows.position, src, dst, attn, slope, alpha, out, scale
     )
     check_gradients(ours, expected, wide, pull, dtype)
@@ -151,12 +152,12 @@ def check_dot(rows, heads, d, dv, dtype, scaled=True, shift=0.0):
     key = key + shift
     value, pull = (rows.random(count, heads, dv, dtype=dtype) for count in (rows.num_src, rows.num_dst))
     scale = rows.random(rows.edges, heads, dtype=dtype) if scaled else None
-    out, alpha = attention.dot_forward(*rows.forward, query, key, value, sm_scale, scale)
+    out, alpha = product.dot_forward(*rows.forward, query, key, value, sm_scale, scale)
     wide = exact(query, key, value, scale)
     expected, expected_alpha = dot(rows, *wide[:3], sm_scale=sm_scale, scale=wide[3])
     close(out, expected, dtype)
     close(alpha, expected_alpha, dtype)
-    ours = attention.dot_backward(
+    ours = product.dot_backward(
         pull, *rows.forward, *rows.backward, rows.position, query, key, value, sm_scale, alpha, out, scale
     )
     check_gradients(ours, expected, wide, pull, dtype)
@@ -207,7 +208,7 @@ def test_attention_of_any_shape(device, dtype, heads, d) -> None:
 @device
 def test_heads_that_do_not_fit_in_one_program(device) -> None:
     rows = Rows(next(case for case in CASES if case.name == "self loops"), device)
-    assert attention._grid(rows.num_dst, 3, 130)[1] == 3
+    assert heads.grid(rows.num_dst, 3, 130)[1] == 3
     check_gatv2(rows, 3, 130, torch.float64)
     check_dot(rows, 3, 130, 3, torch.float64)
 
@@ -238,7 +239,7 @@ def test_worked_example(device) -> None:
     assert sddmm.sddmm_dot(pointer, sources, feat, feat).tolist() == [5.0, 1.0]
     zeros = torch.zeros(2, 1, 2, device=device)
     scale = torch.tensor([[2.0], [4.0]], device=device)
-    out, alpha = attention.gatv2_forward(pointer, sources, feat[:, None], zeros, zeros[0], 0.2, scale)
+    out, alpha = additive.gatv2_forward(pointer, sources, feat[:, None], zeros, zeros[0], 0.2, scale)
     assert alpha.tolist() == [[0.5], [0.5]]
     assert out.tolist() == [[[7.0, 0.0]], [[0.0, 0.0]]]
 
@@ -259,8 +260,8 @@ def test_results_are_the_same_every_time(device) -> None:
     vector = rows.random(2, 16, dtype=torch.float32)
 
     def run():
-        out, alpha = attention.gatv2_forward(*rows.forward, feat, query, vector, 0.2)
-        return out, *attention.gatv2_backward(
+        out, alpha = additive.gatv2_forward(*rows.forward, feat, query, vector, 0.2)
+        return out, *additive.gatv2_backward(
             query, *rows.forward, *rows.backward, rows.position, feat, query, vector, 0.2, alpha, out
         )
 
@@ -292,10 +293,10 @@ def test_nothing_of_edges_times_features_is_made(device) -> None:
     with Largest() as largest:
         spmm.spmm_sum(*rows.forward, src[:, 0])
         sddmm.sddmm_dot(*rows.forward, src[:, 0], dst[:, 0])
-        out, alpha = attention.gatv2_forward(*rows.forward, src, dst, src[0], 0.2, scale)
-        attention.gatv2_backward(pull, *both, src, dst, src[0], 0.2, alpha, out, scale)
-        out, alpha = attention.dot_forward(*rows.forward, dst, src, src, 1.0, scale)
-        attention.dot_backward(pull, *both, dst, src, src, 1.0, alpha, out, scale)
+        out, alpha = additive.gatv2_forward(*rows.forward, src, dst, src[0], 0.2, scale)
+        additive.gatv2_backward(pull, *both, src, dst, src[0], 0.2, alpha, out, scale)
+        out, alpha = product.dot_forward(*rows.forward, dst, src, src, 1.0, scale)
+        product.dot_backward(pull, *both, dst, src, src, 1.0, alpha, out, scale)
     assert 0 < largest.values <= rows.edges * heads
 
 
@@ -309,3 +310,31 @@ def test_features_beyond_the_range_of_short_integers() -> None:
     pointer, sources = torch.tensor([0, 1], device="cuda"), torch.tensor([nodes - 1], device="cuda")
     assert spmm.spmm_sum(pointer, sources, feat).unique().tolist() == [3.0]
     assert sddmm.sddmm_dot(pointer, sources, feat, feat[-1:]).tolist() == [9.0 * d]
+
+
+@pytest.mark.skipif(CUDA, reason="on a device the operations use these kernels anyway")
+def test_the_operations_reach_them() -> None:
+    adjacency = Adjacency(BIPARTITE.src, BIPARTITE.dst, BIPARTITE.num_src, BIPARTITE.num_dst)
+    generator = torch.Generator().manual_seed(0)
+
+    def made(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    inputs = src, dst, attn, weight = (
+        made(adjacency.num_src, 2, 3),
+        made(adjacency.num_dst, 2, 3),
+        made(2, 3),
+        made(adjacency.num_edges),
+    )
+
+    def results():
+        out = gatv2_aggregate(adjacency, src, dst, attn, scale=weight)[0]
+        out = out + dot_aggregate(adjacency, dst, src, src, scale=weight)[0]
+        out = out + aggregate(adjacency, src.flatten(1), weight).reshape(out.shape)
+        scores = edge_scores(adjacency, src.flatten(1), dst.flatten(1))
+        return out, scores, *torch.autograd.grad(out.square().sum() + scores.square().sum(), inputs)
+
+    expected = results()
+    with use("triton"):
+        for mine, reference in zip(results(), expected, strict=True):
+            torch.testing.assert_close(mine, reference)

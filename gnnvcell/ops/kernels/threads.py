@@ -10,36 +10,42 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+_RANGES_PER_THREAD = 8
 _WORTH_A_THREAD = 100_000  # multiply-adds; a hand-over to a thread costs some 30 us
 _pools: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
 
 
-def over_rows(kernel: Callable[..., Any], indptr: NDArray, work_per_edge: int, *arguments: Any) -> list[Any]:
+def over_rows(kernel: Callable[..., None], indptr: NDArray, work_per_edge: int, *arguments: Any) -> None:
     """Run ``kernel(first_row, last_row, *arguments)`` over ranges of rows with about equal numbers of edges.
 
     numba's own thread pools either abort when two Python threads use them or break after a fork; ours does neither.
+    Whoever is free takes the next range: torch's own threads spin for a while after their work and keep a core busy.
 
     Args:
         kernel: a compiled function that releases the GIL.
         indptr: (rows + 1,) first edge of each row.
         work_per_edge: multiply-adds per edge, which says whether threads are worth while.
         arguments: passed on.
-
-    Returns:
-        What the kernel returned, per range in order of the rows.
     """
     rows, edges = len(indptr) - 1, int(indptr[-1])
     threads = torch.get_num_threads()
     if threads == 1 or rows < threads or edges * work_per_edge < _WORTH_A_THREAD:
-        return [kernel(0, rows, *arguments)]
+        kernel(0, rows, *arguments)
+        return
     # A row counts as one edge more, so that graphs of mostly empty rows are shared out too.
     cost = np.asarray(indptr, dtype=np.int64) + np.arange(rows + 1)
-    bounds = np.searchsorted(cost, np.linspace(0, cost[-1], threads + 1)[1:-1]).tolist()
-    bounds = [0, *bounds, rows]
-    ranges = list(itertools.pairwise(bounds))
-    futures = [_pool(threads).submit(kernel, *rows, *arguments) for rows in ranges[1:]]
-    first_part = kernel(*ranges[0], *arguments)  # this thread works as well
-    return [first_part, *(future.result() for future in futures)]
+    shares = np.linspace(0, cost[-1], threads * _RANGES_PER_THREAD + 1)[1:-1]
+    bounds = [0, *np.searchsorted(cost, shares).tolist(), rows]
+    ranges = iter(list(itertools.pairwise(bounds)))
+
+    def work() -> None:
+        for first, last in ranges:  # a list's iterator hands every range to one thread
+            kernel(first, last, *arguments)
+
+    others = [_pool(threads).submit(work) for _ in range(threads - 1)]
+    work()  # this thread works as well
+    for other in others:
+        other.result()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

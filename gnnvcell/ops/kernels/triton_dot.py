@@ -1,0 +1,291 @@
+"""Triton kernels of dot-product attention over the edges of each row: scores, softmax and weighted sum in one pass.
+
+Nothing of size edges x heads x d is made; what is kept per edge and head is the attention and, in a backward pass, the
+gradient of the score. Sums run in a fixed order without atomics, so results are the same every time.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, finish, grid, level_of, shape, store_alpha
+from gnnvcell.ops.kernels.triton_spmm import accumulator
+
+
+def dot_forward(
+    indptr: Int[Tensor, " rows_and_one"],
+    indices: Int[Tensor, " edges"],
+    query: Float[Tensor, "dst heads d"],
+    key: Float[Tensor, "src heads d"],
+    value: Float[Tensor, "src heads dv"],
+    sm_scale: float,
+    scale: Float[Tensor, "edges heads"] | None = None,
+) -> tuple[Float[Tensor, "dst heads dv"], Float[Tensor, "edges heads"]]:
+    """Dot-product attention over edges; zero where a row has no edges. No gradient.
+
+    ``s[e] = sm_scale * <query[v], key[u]>``, ``alpha = softmax of s over row v``,
+    ``out[v] = sum over e of alpha[e] * scale[e] * value[u]``, each per head.
+
+    Args:
+        indptr: (dst + 1,) where each row starts.
+        indices: source node at each position of the rows.
+        query: of destination nodes.
+        key, value: of source nodes.
+        sm_scale: factor of the scores; a new value compiles a new kernel.
+        scale: factor of each edge and head after the softmax, in row order; 1 when left out.
+
+    Returns:
+        (out, alpha): alpha in row order, without ``scale``; both in the type of ``value``.
+    """
+    rows, heads, d = query.shape
+    dv = value.shape[2]
+    out, alpha = value.new_zeros(rows, heads, dv), value.new_empty(len(indices), heads)
+    if 0 in (rows, heads, len(indices)):
+        return out, alpha
+    score = torch.empty_like(alpha, dtype=accumulator(value.dtype))
+    with torch.cuda.device_of(value):
+        _dot_forward[grid(rows, heads, d, dv)](
+            score,
+            alpha,
+            out,
+            *contiguous(indptr, indices, query, key, value, scale),
+            SM_SCALE=sm_scale,
+            **shape(value, d, dv),
+        )
+    return out, alpha
+
+
+def dot_backward(
+    grad: Float[Tensor, "dst heads dv"],
+    indptr: Int[Tensor, " rows_and_one"],
+    indices: Int[Tensor, " edges"],
+    t_indptr: Int[Tensor, " columns_and_one"],
+    t_indices: Int[Tensor, " edges"],
+    t_position: Int[Tensor, " edges"],
+    query: Float[Tensor, "dst heads d"],
+    key: Float[Tensor, "src heads d"],
+    value: Float[Tensor, "src heads dv"],
+    sm_scale: float,
+    alpha: Float[Tensor, "edges heads"],
+    out: Float[Tensor, "dst heads dv"],
+    scale: Float[Tensor, "edges heads"] | None = None,
+) -> tuple[
+    Float[Tensor, "dst heads d"],
+    Float[Tensor, "src heads d"],
+    Float[Tensor, "src heads dv"],
+    Float[Tensor, "edges heads"] | None,
+]:
+    """Gradients of ``dot_forward``.
+
+    Args:
+        grad: gradient of ``out``.
+        indptr, indices, query, key, value, sm_scale, scale: as given to ``dot_forward``.
+        t_indptr, t_indices, t_position: the transposed adjacency, as in ``gatv2_backward``.
+        alpha, out: as returned by ``dot_forward``.
+
+    Returns:
+        (dquery, dkey, dvalue, dscale): dscale in row order, None without ``scale``; each in the type of its input.
+    """
+    rows, heads, d = query.shape
+    dv = value.shape[2]
+    query_grad, key_grad, value_grad = (part.new_zeros(part.shape) for part in (query, key, value))
+    scale_grad = None if scale is None else scale.new_empty(scale.shape)
+    if 0 in (rows, heads, len(indices)):
+        return query_grad, key_grad, value_grad, scale_grad
+    score_grad = alpha.new_empty(alpha.shape, dtype=accumulator(value.dtype))
+    with torch.cuda.device_of(value):
+        _dot_backward_rows[grid(rows, heads, d, dv)](
+            score_grad,
+            scale_grad,
+            query_grad,
+            *contiguous(indptr, indices, key, value, scale, grad, alpha, out),
+            SM_SCALE=sm_scale,
+            **shape(value, d, dv),
+        )
+        _dot_backward_columns[grid(len(key), heads, d, dv)](
+            score_grad,
+            key_grad,
+            value_grad,
+            *contiguous(t_indptr, t_indices, t_position, query, scale, grad, alpha),
+            SM_SCALE=sm_scale,
+            **shape(value, d, dv),
+        )
+    return query_grad, key_grad, value_grad, scale_grad
+
+
+@triton.jit
+@no_type_check
+def _dot_forward(
+    score,
+    alpha,
+    out,
+    indptr,
+    indices,
+    query,
+    key,
+    value,
+    scale,
+    SM_SCALE: tl.constexpr,
+    H: tl.constexpr,
+    D: tl.constexpr,
+    DV: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
+):  # type: ignore[no-untyped-def]
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
+    cell = head[:, None] * D + column[None, :]
+    value_cell = head[:, None] * DV + value_column[None, :]
+    inside = (head < H)[:, None] & (column < D)[None, :]
+    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    start = tl.load(indptr + row).to(tl.int64)
+    stop = tl.load(indptr + row + 1).to(tl.int64)
+    ours = tl.load(query + row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
+    best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
+    total = tl.full((BLOCK_E, BLOCK_H), 0.0, ACC)
+    gathered = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
+    for first in range(start, stop, BLOCK_E):
+        at = first + tl.arange(0, BLOCK_E)
+        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        slot = at[:, None] * H + head[None, :]
+        live = (at < stop)[:, None] & (head < H)[None, :]
+        address = key + source[:, None, None] * (H * D) + cell[None, :, :]
+        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        s = tl.sum(theirs * ours[None, :, :], axis=2) * SM_SCALE
+        tl.store(score + slot, s, mask=live)
+        best, total, shrink, part = absorb(s, live, best, total)
+        if scale is not None:
+            part *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+        address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
+        given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        gathered = gathered * shrink[:, :, None] + part[:, :, None] * given
+    top, whole, mean = finish(best, total, gathered)
+    tl.store(out + row * (H * DV) + value_cell, mean.to(out.dtype.element_ty), mask=value_inside)
+    store_alpha(score, alpha, start, stop, head, top, whole, H, BLOCK_E)
+
+
+@triton.jit
+@no_type_check
+def _dot_backward_rows(
+    score_grad,
+    scale_grad,
+    query_grad,
+    indptr,
+    indices,
+    key,
+    value,
+    scale,
+    grad,
+    alpha,
+    out,
+    SM_SCALE: tl.constexpr,
+    H: tl.constexpr,
+    D: tl.constexpr,
+    DV: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
+):  # type: ignore[no-untyped-def]
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
+    cell = head[:, None] * D + column[None, :]
+    value_cell = head[:, None] * DV + value_column[None, :]
+    inside = (head < H)[:, None] & (column < D)[None, :]
+    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    start = tl.load(indptr + row).to(tl.int64)
+    stop = tl.load(indptr + row + 1).to(tl.int64)
+    own = row * (H * DV) + value_cell
+    pull = tl.load(grad + own, mask=value_inside, other=0.0).to(ACC)
+    if out.dtype.element_ty == ACC:
+        level = tl.sum(pull * tl.load(out + own, mask=value_inside, other=0.0), axis=1)
+    else:
+        level = level_of(
+            indices, value, scale, alpha, pull, value_cell, head, value_inside, start, stop, H, DV, BLOCK_E, ACC
+        )
+    total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
+    for first in range(start, stop, BLOCK_E):
+        at = first + tl.arange(0, BLOCK_E)
+        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        slot = at[:, None] * H + head[None, :]
+        live = (at < stop)[:, None] & (head < H)[None, :]
+        address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
+        given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        share = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
+        gain = tl.sum(given * pull[None, :, :], axis=2)
+        if scale is not None:
+            tl.store(scale_grad + slot, (share * gain).to(scale_grad.dtype.element_ty), mask=live)
+            gain *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+        ds = share * (gain - level[None, :])
+        tl.store(score_grad + slot, ds, mask=live)
+        address = key + source[:, None, None] * (H * D) + cell[None, :, :]
+        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        total += ds[:, :, None] * theirs
+    summed = tl.sum(total, axis=0) * SM_SCALE
+    tl.store(query_grad + row * (H * D) + cell, summed.to(query_grad.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+@no_type_check
+def _dot_backward_columns(
+    score_grad,
+    key_grad,
+    value_grad,
+    indptr,
+    indices,
+    position,
+    query,
+    scale,
+    grad,
+    alpha,
+    SM_SCALE: tl.constexpr,
+    H: tl.constexpr,
+    D: tl.constexpr,
+    DV: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
+):  # type: ignore[no-untyped-def]
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
+    cell = head[:, None] * D + column[None, :]
+    value_cell = head[:, None] * DV + value_column[None, :]
+    inside = (head < H)[:, None] & (column < D)[None, :]
+    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    start = tl.load(indptr + row).to(tl.int64)
+    stop = tl.load(indptr + row + 1).to(tl.int64)
+    key_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
+    value_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
+    for first in range(start, stop, BLOCK_E):
+        at = first + tl.arange(0, BLOCK_E)
+        target = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        edge = tl.load(position + at, mask=at < stop, other=0).to(tl.int64)
+        slot = edge[:, None] * H + head[None, :]
+        live = (at < stop)[:, None] & (head < H)[None, :]
+        beta = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
+        if scale is not None:
+            beta *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+        ds = tl.load(score_grad + slot, mask=live, other=0.0)
+        address = query + target[:, None, None] * (H * D) + cell[None, :, :]
+        asked = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        key_total += ds[:, :, None] * asked
+        address = grad + target[:, None, None] * (H * DV) + value_cell[None, :, :]
+        pull = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        value_total += beta[:, :, None] * pull
+    summed = tl.sum(key_total, axis=0) * SM_SCALE
+    tl.store(key_grad + row * (H * D) + cell, summed.to(key_grad.dtype.element_ty), mask=inside)
+    summed = tl.sum(value_total, axis=0)
+    tl.store(value_grad + row * (H * DV) + value_cell, summed.to(value_grad.dtype.element_ty), mask=value_inside)

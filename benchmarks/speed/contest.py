@@ -3,10 +3,11 @@
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 RESULTS: list["Outcome"] = []  # what the summary of ``conftest`` prints
 
@@ -20,7 +21,7 @@ class Outcome:
         rival: against what.
         threads: torch threads.
         ours, theirs: median milliseconds (or another ``unit``).
-        spread: interquartile range of the ratios of the rounds.
+        ratios: how many times better ours was, round by round.
         target: ratio that was asked for; None where none was.
         unit: of ours and theirs.
     """
@@ -30,15 +31,14 @@ class Outcome:
     threads: int
     ours: float
     theirs: float
-    spread: tuple[float, float]
+    ratios: NDArray[np.float64]
     target: float | None
     unit: str = "ms"
-    smaller_is_better: bool = field(default=True)
 
     @property
     def ratio(self) -> float:
-        """How many times better ours is."""
-        return self.theirs / self.ours if self.smaller_is_better else self.ours / self.theirs
+        """The median of the rounds."""
+        return float(np.median(self.ratios))
 
 
 def compete(
@@ -68,8 +68,7 @@ def compete(
         gc.enable()
         torch.set_num_threads(before)
     middle = np.median(times, axis=0) * 1e3
-    low, high = np.percentile(times[:, 1] / times[:, 0], [25, 75])
-    outcome = Outcome(case, rival, threads, middle[0], middle[1], (low, high), target)
+    outcome = Outcome(case, rival, threads, middle[0], middle[1], times[:, 1] / times[:, 0], target)
     RESULTS.append(outcome)
     return outcome
 
@@ -83,7 +82,8 @@ def format_results(results: list[Outcome]) -> str:
     for r in results:
         asked = "-" if r.target is None else f"{r.target:g}"
         met = "" if r.target is None else ("met" if r.ratio >= r.target else "**missed**")
-        spread = "" if np.isnan(r.spread[0]) else f" ({r.spread[0]:.2f}-{r.spread[1]:.2f})"
+        low, high = np.percentile(r.ratios, [25, 75])
+        spread = f" ({low:.2f}-{high:.2f})" if len(r.ratios) > 1 else ""
         lines.append(
             f"| {r.case} | {r.rival} | {r.threads} | {r.ours:.3g} {r.unit} | {r.theirs:.3g} {r.unit} "
             f"| {r.ratio:.2f}{spread} | {asked} | {met} |"

@@ -88,10 +88,9 @@ def test_share_of_copy_bandwidth(size) -> None:
             1,
             rates["sum"],
             rates["copy"],
-            (np.nan, np.nan),
+            np.array([rates["sum"] / rates["copy"]]),
             None,
             "GiB/s",
-            smaller_is_better=False,
         )
     )
 

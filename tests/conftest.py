@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_configure() -> None:
     # Tests run in several processes on few cores: one thread each is fastest.
     torch.set_num_threads(1)
+    # xdist's controller imports the classes of warnings that workers met; DGL's only load through the door.
+    importlib.import_module("gnnvcell._dgl")
 
 
 @pytest.fixture(scope="session")

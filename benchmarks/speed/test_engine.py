@@ -243,7 +243,8 @@ def test_share_of_the_cache_read_limit(benchmark, size, threads) -> None:
     feat, weight = grouped(graph, 672), graph.weight
     ours = functools.partial(aggregate, graph.adjacency, feat, weight)
     buffer = np.ones(NODES * GROUP, dtype=np.float32)
-    ours(), read(buffer, 2)
+    ours()
+    read(buffer, 2)
     limits, rates = [], []
     for _ in range(7):
         start = time.perf_counter()
@@ -302,8 +303,8 @@ def test_many_states_against_dgl(benchmark, size, threads) -> None:
 
 def test_overhead_of_a_call(benchmark) -> None:
     generator = torch.Generator().manual_seed(0)
-    ends = [torch.randint(100, (500,), generator=generator) for _ in range(2)]
-    adjacency = Adjacency(*ends, 100, 100)
+    src, dst = (torch.randint(100, (500,), generator=generator) for _ in range(2))
+    adjacency = Adjacency(src, dst, 100, 100)
     feat, weight = torch.randn(100, 8, generator=generator), torch.rand(500, generator=generator)
     calls, repeats = 2000, []
     torch.set_num_threads(1)

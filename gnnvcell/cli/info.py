@@ -18,13 +18,17 @@ def run_info(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell info``."""
     import json
 
+    from gnnvcell.ops import format_table
+    from gnnvcell.ops.dispatch import TABLE
     from gnnvcell.report.installation import describe_installation
 
     found = describe_installation()
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        table = [{"operation": r.operation, "device": r.device, "kernel": r.kernel, "others": r.others} for r in TABLE]
+        print(json.dumps({**found, "kernel table": table}, indent=1))
     else:
         width = max(map(len, found))
         for name, value in found.items():
             print(f"{name:<{width}}  {value}")
+        print(f"\n{format_table()}")
     return 0

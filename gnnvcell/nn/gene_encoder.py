@@ -220,7 +220,7 @@ class GeneGraphEncoder(nn.Module):
         said = []
         for index, tower in enumerate(self.towers):
             h, seen = start, [start[self.node_type]]
-            for layer, hop, hop_weights in zip(tower, hops, thinned, strict=True):
+            for layer, hop, hop_weights in zip(tower.children(), hops, thinned, strict=True):
                 if self.config.checkpoint_layers and torch.is_grad_enabled():
                     h = checkpoint(layer, hop, h, hop_weights, use_reentrant=False)
                 else:

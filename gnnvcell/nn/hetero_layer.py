@@ -80,7 +80,7 @@ class GatedHeteroLayer(nn.Module):
         super().__init__()
         if not relations:
             raise ConfigError("a layer without relations", expected="at least one canonical edge type")
-        self.relations = [tuple(relation) for relation in relations]
+        self.relations: list[EType] = [(src, name, dst) for src, name, dst in relations]
         self.convs = nn.ModuleDict({name_of(r): make_conv(conv, width, heads) for r in self.relations})
         self.gate = nn.ParameterDict({name_of(r): nn.Parameter(torch.zeros(width)) for r in self.relations})
         self.gate_bias = nn.ParameterDict({name_of(r): nn.Parameter(torch.zeros(1)) for r in self.relations})

@@ -92,8 +92,8 @@ def _dot(adjacency: Adjacency, query: Tensor, key: Tensor, value: Tensor, sm_sca
     return out, adjacency.in_edge_order(shares)
 
 
-_gatv2_outside_of_compile = torch.compiler.disable(_gatv2)
-_dot_outside_of_compile = torch.compiler.disable(_dot)
+_gatv2_outside_of_compile: Any = torch.compiler.disable(_gatv2)
+_dot_outside_of_compile: Any = torch.compiler.disable(_dot)
 
 
 def _require_heads(adjacency: Adjacency, src: Tensor, dst: Tensor, heads: torch.Size) -> None:

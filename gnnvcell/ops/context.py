@@ -1,5 +1,7 @@
 """Aggregation of many cells' states over one graph whose edges each cell opens or closes for itself."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -58,7 +60,7 @@ def _gated(adjacency: Adjacency, feat: Tensor, src_gate: Tensor, dst_gate: Tenso
     return _Gated.apply(adjacency, feat, src_gate, dst_gate, in_rows)  # type: ignore[return-value]
 
 
-_outside_of_compile = torch.compiler.disable(_gated)
+_outside_of_compile: Any = torch.compiler.disable(_gated)
 
 
 class _Gated(torch.autograd.Function):

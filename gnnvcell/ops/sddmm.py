@@ -1,5 +1,7 @@
 """Scores of edges from the features at their two ends (sampled dense-dense products)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,7 +54,7 @@ def _edge_scores(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor, combi
     return adjacency.in_edge_order(in_rows)  # type: ignore[arg-type]
 
 
-_outside_of_compile = torch.compiler.disable(_edge_scores)
+_outside_of_compile: Any = torch.compiler.disable(_edge_scores)
 
 
 class _Dot(torch.autograd.Function):

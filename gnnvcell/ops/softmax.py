@@ -1,5 +1,7 @@
 """Softmax of edge scores over the in-edges of each destination."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -44,7 +46,7 @@ def _edge_softmax(adjacency: Adjacency, scores: Tensor) -> Tensor:
     return adjacency.in_edge_order(_Softmax.apply(adjacency, in_rows)).reshape(scores.shape)  # type: ignore[arg-type]
 
 
-_outside_of_compile = torch.compiler.disable(_edge_softmax)
+_outside_of_compile: Any = torch.compiler.disable(_edge_softmax)
 
 
 class _Softmax(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """Aggregation of messages along edges: weighted sums, means and extremes of source features at destinations."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -67,7 +69,7 @@ def _aggregate(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce
 
 
 # A graph break: what is not torch's own cannot be traced, and an adjacency is no tensor.
-_outside_of_compile = torch.compiler.disable(_aggregate)
+_outside_of_compile: Any = torch.compiler.disable(_aggregate)
 
 
 class _Sum(torch.autograd.Function):
@@ -89,5 +91,5 @@ class _Sum(torch.autograd.Function):
             flipped = None if weight is None else adjacency.transposed_weight(weight)
             feat_grad = sum_rows(adjacency.transpose, grad, flipped, ctx.kernel)
         if ctx.needs_input_grad[2]:
-            weight_grad = dot_rows(adjacency, feat, grad).to(weight.dtype)
+            weight_grad = dot_rows(adjacency, feat, grad).to(weight.dtype)  # type: ignore[union-attr]
         return None, feat_grad, weight_grad, None

@@ -81,9 +81,6 @@ def _dgl_state() -> str:
 
 
 def _kernels() -> str:
-    """The table of ``ops.dispatch``, and what of it is not installed."""
-    from gnnvcell.ops import format_table
-
     missing = [name for name in ("numba", "triton") if importlib.util.find_spec(name) is None]
-    note = f"not installed: {', '.join(missing)}" if missing else "all installed"
-    return f"{note}\n{format_table()}"
+    present = [name for name in ("torch", "dgl", "numba", "triton") if name not in missing]
+    return ", ".join(present) + (f"; not installed: {', '.join(missing)}" if missing else "")

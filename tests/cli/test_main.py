@@ -176,8 +176,13 @@ def test_info_names_versions_and_hardware(capsys: pytest.CaptureFixture[str]) ->
     assert "numba" in found["kernels"]
     assert found["dgl loads"].startswith("yes")
     assert main(["info"]) == 0
-    lines = dict(re.split(" {2,}", line) for line in capsys.readouterr().out.splitlines())
+    versions, table = capsys.readouterr().out.split("\n\n")
+    lines = dict(re.split(" {2,}", line) for line in versions.splitlines())
     assert lines["torch"] == torch.__version__
+    assert table.splitlines() == gnnvcell.ops.format_table().splitlines()
+    for row, line in zip(found["kernel table"], table.splitlines()[1:], strict=True):
+        assert line.split()[:2] == [row["operation"], row["device"]]
+        assert row["kernel"] in line
 
 
 def test_groups_are_modules_with_a_parser() -> None:

@@ -157,7 +157,7 @@ class GeneGraphEncoder(nn.Module):
         """
         self._require_fitting(graph)
         weights = self._weights(graph) if edge_weight is None else dict(edge_weight)
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or _untracked(weights):
             return self._encode(
                 [graph] * self.config.layers, dict.fromkeys(graph.ntypes), [weights] * self.config.layers
             )
@@ -260,18 +260,22 @@ class GeneGraphEncoder(nn.Module):
         weights: dict[EType, Tensor] = {}
         for etype in map(tuple, graph.canonical_etypes):
             own = graph.edges[etype].data.get(keys.WEIGHT)
-            if own is None:
+            if own is None or own.is_inference():
+                if own is not None:
+                    weights[etype] = own.to(device)
                 continue
             kept = self._moved.get(etype)
             if kept is None or kept[0] is not own or kept[1] != own._version or kept[2].device != device:
-                kept = self._moved[etype] = (own, own._version, own.to(device))
+                with torch.inference_mode(mode=False):
+                    kept = self._moved[etype] = (own, own._version, own.to(device))
             weights[etype] = kept[2]
         return weights
 
     def _state(self, weights: Mapping[EType, Tensor]) -> tuple:
         """What the embeddings depend on besides the graph."""
         held = tuple((p.data_ptr(), p._version) for p in (*self.parameters(), *self.buffers()))
-        return tuple((k, w.data_ptr(), w._version, len(w)) for k, w in weights.items()), held
+        given = tuple((k, w.data_ptr(), w._version, len(w)) for k, w in weights.items())
+        return given, held, torch.is_inference_mode_enabled()  # what inference made is of no use in training
 
     def _require_fitting(self, graph: Any) -> None:
         found = {name: graph.num_nodes(name) for name in graph.ntypes}
@@ -283,3 +287,8 @@ class GeneGraphEncoder(nn.Module):
                 found=f"{found}" + (f" without {missing[0]}" if missing else ""),
                 remedy="make the encoder with this graph",
             )
+
+
+def _untracked(weights: Mapping[EType, Tensor]) -> bool:
+    """Whether a weight was made in inference mode: nobody could tell whether it was changed."""
+    return any(weight.is_inference() for weight in weights.values())

@@ -1,7 +1,6 @@
 """Adjacency: the edges of one relation in compressed rows, made once and never changed."""
 
 import weakref
-from collections import OrderedDict
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,8 @@ from torch import Tensor
 
 from gnnvcell.errors import ConfigError, GraphIntegrityError, did_you_mean
 
+# What is kept must be usable in training later: tensors made in inference mode are not.
+_ORDINARY = torch.inference_mode(mode=False)
 _INT32_LIMIT = 2**31 - 1
 _WEIGHTS_KEPT = 8  # constant edge weights whose row order is remembered per adjacency
 _EDGES_KEPT = 50_000_000  # edges of adjacencies that ``Adjacency.of`` remembers
@@ -41,6 +42,7 @@ class Adjacency:
         [0, 0, 2]
     """
 
+    @_ORDINARY
     def __init__(
         self,
         src: Int[Tensor, " edges"],
@@ -68,6 +70,7 @@ class Adjacency:
         indptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
         self._set(indptr, src.long()[edge_ids], edge_ids, num_src, num_dst, index_dtype)
 
+    @_ORDINARY
     def _set(
         self, indptr: Tensor, indices: Tensor, edge_ids: Tensor, num_src: int, num_dst: int, dtype: torch.dtype | None
     ) -> None:
@@ -80,7 +83,7 @@ class Adjacency:
         self.device = self.indices.device
         self._graph: weakref.ref | None = None
         self._index: Any = None
-        self._constant_weights: OrderedDict[int, tuple[weakref.ref, int, Tensor | None]] = OrderedDict()
+        self._constant_weights: dict[int, tuple[weakref.ref | None, int, Tensor | None]] = {}
         self._flipped_weight: tuple[Tensor, int, Tensor] | None = None
 
     @classmethod
@@ -141,19 +144,14 @@ class Adjacency:
         """
         parts = _compressed(graph, etype)
         key = (*tuple(part.data_ptr() for part in parts), len(parts[1]), graph.num_src_nodes(_source(graph, etype)))
-        remembered = _REMEMBERED.get(key)
+        remembered = _REMEMBERED.pop(key, None)  # and put back as the youngest
         if remembered is None:
-            made = cls.from_csr(
-                parts[0],
-                parts[1],
-                parts[2] if len(parts[2]) else torch.arange(len(parts[1]), device=parts[1].device),
-                graph.num_src_nodes(_source(graph, etype)),
-            )
+            with torch.inference_mode(mode=False):
+                edge_ids = parts[2] if len(parts[2]) else torch.arange(len(parts[1]), device=parts[1].device)
+                made = cls.from_csr(parts[0], parts[1], edge_ids, key[-1])
             remembered = (made, parts)  # the parts keep their addresses from being given to others
-            _REMEMBERED[key] = remembered
             _forget_oldest()
-        else:
-            _REMEMBERED.move_to_end(key)
+        _REMEMBERED[key] = remembered
         adjacency = remembered[0]
         return adjacency if device is None or device == adjacency.device else adjacency.to(device)
 
@@ -189,6 +187,7 @@ class Adjacency:
             )
 
     @cached_property
+    @_ORDINARY
     def in_degrees(self) -> Int[Tensor, " dst"]:
         """Number of in-edges of each destination node."""
         return self.indptr[1:].long() - self.indptr[:-1].long()
@@ -199,6 +198,7 @@ class Adjacency:
         return int((self.in_degrees == 0).sum())
 
     @cached_property
+    @_ORDINARY
     def rows(self) -> Int[Tensor, " edges"]:
         """Destination of each edge, in row order."""
         return torch.repeat_interleave(torch.arange(self.num_dst, device=self.device), self.in_degrees)
@@ -208,6 +208,7 @@ class Adjacency:
         return bool((self.edge_ids == torch.arange(self.num_edges, device=self.device)).all())
 
     @cached_property
+    @_ORDINARY
     def transpose(self) -> "Adjacency":
         """The same edges the other way round, with the same edge order; its transpose is this object."""
         flipped = Adjacency.from_csr(
@@ -222,11 +223,13 @@ class Adjacency:
         return flipped
 
     @cached_property
+    @_ORDINARY
     def out_degrees(self) -> Int[Tensor, " src"]:
         """Number of out-edges of each source node."""
         return torch.bincount(self.indices.long(), minlength=self.num_src)
 
     @cached_property
+    @_ORDINARY
     def transpose_positions(self) -> Int[Tensor, " edges"]:
         """Row-order position in this adjacency of each edge in the row order of the transpose."""
         return torch.argsort(self.indices.long(), stable=True)
@@ -245,22 +248,24 @@ class Adjacency:
             )
         if edge_data.requires_grad:
             return _ToRows.apply(edge_data, self)  # type: ignore[return-value]
-        known = self._constant_weights.get(id(edge_data))
-        if known is not None and known[0]() is edge_data and known[1] == edge_data._version:
-            self._constant_weights.move_to_end(id(edge_data))
-            if known[2] is not None:
-                return known[2]
-        ordered = self._checked(edge_data)
-        # Kept from the second time on: a dropout mask comes once.
-        seen_before = known is not None and known[0]() is edge_data
-        self._remember(edge_data, ordered if seen_before else None)
+        if edge_data.is_inference():  # nobody could tell whether it was changed
+            return self._checked(edge_data)
+        owner, version, kept = self._constant_weights.get(id(edge_data), (None, 0, None))
+        known = owner is not None and owner() is edge_data
+        if known and kept is not None and version == edge_data._version:
+            return kept
+        with torch.inference_mode(mode=False):
+            ordered = self._checked(edge_data)
+        self._remember(edge_data, ordered if known else None)  # from the second time on: a dropout mask comes once
         return ordered
 
     def _remember(self, edge_data: Tensor, ordered: Tensor | None) -> None:
-        self._constant_weights[id(edge_data)] = (weakref.ref(edge_data), edge_data._version, ordered)
-        if len(self._constant_weights) > _WEIGHTS_KEPT:
-            gone = (key for key, (owner, _, _) in self._constant_weights.items() if owner() is None)
-            self._constant_weights.pop(next(gone, next(iter(self._constant_weights))))
+        kept = self._constant_weights
+        kept[id(edge_data)] = (weakref.ref(edge_data), edge_data._version, ordered)
+        if len(kept) > _WEIGHTS_KEPT:
+            entries = list(kept.items())  # other threads may be here too
+            seen_once = (key for key, (_, _, value) in entries if value is None)
+            kept.pop(next(seen_once, entries[0][0]), None)
 
     def _checked(self, edge_data: Tensor) -> Tensor:
         if edge_data.device.type == "cpu" and edge_data.is_floating_point() and bool(torch.isnan(edge_data).any()):
@@ -274,12 +279,14 @@ class Adjacency:
 
     def transposed_weight(self, weight: Tensor) -> Tensor:
         """Row-order weights in the row order of the transpose; remembered for constant ones."""
-        if weight.requires_grad:
+        if weight.requires_grad or weight.is_inference():
             return weight.index_select(0, self.transpose_positions)
         found = self._flipped_weight
         if found is None or found[0] is not weight or found[1] != weight._version:
+            with torch.inference_mode(mode=False):
+                flipped = weight.index_select(0, self.transpose_positions)
             # Holding the weight itself keeps its identity from being taken over by another tensor.
-            found = self._flipped_weight = (weight, weight._version, weight[self.transpose_positions])
+            found = self._flipped_weight = (weight, weight._version, flipped)
         return found[2]
 
     def in_edge_order(self, row_data: Tensor) -> Tensor:
@@ -290,12 +297,14 @@ class Adjacency:
         return out.index_copy(0, self.edge_ids, row_data)
 
     @cached_property
+    @_ORDINARY
     def incidence(self) -> "Adjacency":
         """Edges as source nodes: aggregating over it sums row-order edge data at their destinations."""
         edges = torch.arange(self.num_edges, device=self.device)
         return Adjacency.from_csr(self.indptr, edges, edges, self.num_edges)
 
     @cached_property
+    @_ORDINARY
     def source_incidence(self) -> "Adjacency":
         """The same for sums of row-order edge data at their sources."""
         positions = self.transpose_positions
@@ -320,13 +329,15 @@ class _ToRows(torch.autograd.Function):
         return ctx.adjacency.in_edge_order(grad), None
 
 
-_REMEMBERED: OrderedDict[tuple[int, ...], tuple[Adjacency, tuple[Tensor, ...]]] = OrderedDict()
+_REMEMBERED: dict[tuple[int, ...], tuple[Adjacency, tuple[Tensor, ...]]] = {}  # oldest first
 
 
 def _forget_oldest() -> None:
-    edges = sum(adjacency.num_edges for adjacency, _ in _REMEMBERED.values())
-    while len(_REMEMBERED) > 1 and (len(_REMEMBERED) > _ADJACENCIES_KEPT or edges > _EDGES_KEPT):
-        _, (adjacency, _) = _REMEMBERED.popitem(last=False)
+    edges = sum(adjacency.num_edges for adjacency, _ in list(_REMEMBERED.values()))
+    for key, (adjacency, _) in list(_REMEMBERED.items()):
+        if len(_REMEMBERED) < _ADJACENCIES_KEPT and edges <= _EDGES_KEPT:
+            return
+        _REMEMBERED.pop(key, None)
         edges -= adjacency.num_edges
 
 

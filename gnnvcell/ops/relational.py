@@ -1,6 +1,5 @@
 """Several relations at once: one adjacency with the relations stacked, and the ways to combine what they bring."""
 
-from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -89,25 +88,30 @@ class RelationStack:
             device: that of the features; the graph's own when left out.
         """
         base = Adjacency.of(graph, device=device)
+        if relation.is_inference():  # nobody could tell whether it was changed
+            return cls._of(base, relation, num_relations, side)
         key = (id(base), id(relation), relation._version, num_relations, side)
-        found = _REMEMBERED.get(key)
+        found = _REMEMBERED.pop(key, None)  # and put back as the youngest
         if found is None:
-            by_row = base.in_row_order(relation.to(base.device))
-            made = cls(
-                base.indices.long(), base.rows, by_row, num_relations,
-                num_src=base.num_src, num_dst=base.num_dst, side=side,
-            )  # fmt: skip
-            stacked = made.adjacency
-            stacked.edge_ids = base.edge_ids[stacked.edge_ids]  # edge order is the graph's again
-            found = (made, base, relation)  # both are kept, so that their identities are not taken by others
-            _REMEMBERED[key] = found
-            if len(_REMEMBERED) > _STACKS_KEPT:
-                _REMEMBERED.popitem(last=False)
-        _REMEMBERED.move_to_end(key)
+            # Base and relation are kept, so that their identities are not taken by others.
+            found = (cls._of(base, relation, num_relations, side), base, relation)
+            for oldest in list(_REMEMBERED)[: len(_REMEMBERED) + 1 - _STACKS_KEPT]:
+                _REMEMBERED.pop(oldest, None)
+        _REMEMBERED[key] = found
         return found[0]
 
+    @classmethod
+    @torch.inference_mode(mode=False)
+    def _of(cls, base: Adjacency, relation: Tensor, num_relations: int, side: str) -> "RelationStack":
+        made = cls(
+            base.indices.long(), base.rows, base.in_row_order(relation.to(base.device)), num_relations,
+            num_src=base.num_src, num_dst=base.num_dst, side=side,
+        )  # fmt: skip
+        made.adjacency.edge_ids = base.edge_ids[made.adjacency.edge_ids]  # edge order is the graph's again
+        return made
 
-_REMEMBERED: OrderedDict[tuple, tuple[RelationStack, Adjacency, Tensor]] = OrderedDict()
+
+_REMEMBERED: dict[tuple, tuple[RelationStack, Adjacency, Tensor]] = {}  # oldest first
 
 
 def relation_aggregate(

@@ -1,6 +1,5 @@
 """SignedConv: activating and repressing edges are heard apart."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -105,22 +104,25 @@ class SignedConv(nn.Module):
         return out if self.activation is None else self.activation(out)
 
 
-_REMEMBERED: OrderedDict[tuple[int, int, bool], tuple[Tensor, Tensor, int]] = OrderedDict()
+_REMEMBERED: dict[tuple[int, int, bool], tuple[Tensor, Tensor, int]] = {}  # oldest first
 
 
 def _stack_of_signs(graph: Any, sign: Tensor, feat: Tensor, *, exact: bool) -> RelationStack:
     """Relations: 0 positive, 1 negative, and 2 of unknown sign where there are such edges."""
-    if sign.requires_grad:  # changes from call to call, and must not be kept
+    if sign.requires_grad or sign.is_inference():  # changes from call to call, or nobody could tell: not kept
         src, dst = (ends.to(feat.device) for ends in graph.edges(order="eid"))
         relation, count = _relations(sign.detach(), exact)
         nodes = {"num_src": graph.num_src_nodes(), "num_dst": graph.num_dst_nodes()}
         return RelationStack(src, dst, relation.to(feat.device), count, **nodes)
     key = (id(sign), sign._version, exact)
-    if key not in _REMEMBERED:
-        _REMEMBERED[key] = (sign, *_relations(sign, exact))  # the sign is kept, so that its identity stays its own
-        if len(_REMEMBERED) > _SIGNS_KEPT:
-            _REMEMBERED.popitem(last=False)
-    _, relation, count = _REMEMBERED[key]
+    found = _REMEMBERED.pop(key, None)  # and put back as the youngest
+    if found is None:
+        with torch.inference_mode(mode=False):
+            found = (sign, *_relations(sign, exact))  # the sign is kept, so that its identity stays its own
+        for oldest in list(_REMEMBERED)[: len(_REMEMBERED) + 1 - _SIGNS_KEPT]:
+            _REMEMBERED.pop(oldest, None)
+    _REMEMBERED[key] = found
+    _, relation, count = found
     return stack_of(graph, relation, count, feat)
 
 

@@ -190,7 +190,7 @@ class GeneGraphEncoder(nn.Module):
         sampler = dgl.dataloading.NeighborSampler(list(fanouts))
         if not self.config.layers:
             return self._encode([], {**dict.fromkeys(graph.ntypes), self.node_type: genes}, [])
-        _, _, blocks = sampler.sample_blocks(graph, {self.node_type: genes.to(graph.device)})
+        _, _, blocks = sampler.sample_blocks(graph, {self.node_type: genes.to(graph.device, graph.idtype)})
         return self.encode_blocks(blocks, self._weights(graph))
 
     def encode_blocks(self, blocks: Sequence[Any], weights: Mapping[EType, Tensor]) -> Float[Tensor, "genes d"]:

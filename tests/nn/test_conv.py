@@ -240,6 +240,15 @@ def test_under_autocast(layer: Layer) -> None:
 
 
 @layers
+def test_graphs_of_32_bits(layer: Layer) -> None:
+    """Saved gene graphs are such."""
+    graph, feat, weight, data = square_graph()
+    conv = seeded(layer)
+    wanted = layer(conv, graph, feat, data, edge_weight=weight)
+    torch.testing.assert_close(layer(conv, graph.int(), feat, data, edge_weight=weight), wanted)
+
+
+@layers
 def test_the_same_bits_twice(layer: Layer) -> None:
     graph, feat, weight, data = square_graph()
     assert torch.equal(*(layer(seeded(layer), graph, feat, data, edge_weight=weight) for _ in range(2)))

@@ -70,6 +70,16 @@ def test_sampled_and_full_agree_when_fanout_covers_the_graph(chosen) -> None:
 
 
 @pytest.mark.parametrize("conv", CONVS)
+def test_graphs_of_32_bits(conv) -> None:
+    """Saved gene graphs are such."""
+    graph, genes = graph_of(), torch.tensor([3, 5, 29])
+    model = encoder(graph, conv=conv)
+    short = graph.int()
+    torch.testing.assert_close(model(short), model(graph))
+    torch.testing.assert_close(model.sampled(short, genes, fanouts=[-1, -1]), model(graph)[genes], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("conv", CONVS)
 @pytest.mark.parametrize("fusion", ["joint", *FUSIONS])
 def test_gradients_reach_every_relation_and_every_parameter(conv, fusion) -> None:
     graph = graph_of()

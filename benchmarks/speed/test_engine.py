@@ -42,6 +42,7 @@ def as_many_threads_as_named(request: pytest.FixtureRequest) -> Iterator[None]:
 
 sizes = pytest.mark.parametrize("size", SIZES)
 threads = pytest.mark.parametrize("threads", [1, 2])
+NO_PYG = "pip install torch-geometric to race PyG"
 PAIRS_TOO_LARGE = 6 * 2**30  # bytes that a rival may make per call on this machine
 
 
@@ -103,7 +104,7 @@ def forward_backward(function, *inputs: torch.Tensor):
 @threads
 @pytest.mark.parametrize(("width", "target"), [(64, 2.5), (256, 1.8)])
 def test_weighted_sum_against_pyg_edge_index(benchmark, size, threads, width, target) -> None:
-    geometric = pytest.importorskip("torch_geometric", reason="pip install torch-geometric to race PyG")
+    geometric = pytest.importorskip("torch_geometric", reason=NO_PYG)
     graph = power_law(SIZES[size])
     feat, weight = graph.feat(NODES, width), graph.weight
     # PyG's fastest order: rows are destinations.
@@ -125,9 +126,7 @@ def test_weighted_sum_against_pyg_edge_index(benchmark, size, threads, width, ta
 @threads
 @pytest.mark.parametrize(("width", "target"), [(64, 10), (256, 5), (672, 3)])
 def test_weighted_sum_against_pyg_scatter(benchmark, size, threads, width, target) -> None:
-    pytest.importorskip("torch_geometric", reason="pip install torch-geometric to race PyG")
-    from torch_geometric.utils import scatter
-
+    scatter = pytest.importorskip("torch_geometric.utils", reason=NO_PYG).scatter
     if 2 * 4 * SIZES[size] * width > PAIRS_TOO_LARGE:
         pytest.skip(f"PyG's messages of {size} edges x {width} do not fit beside the rest")
     graph = power_law(SIZES[size])
@@ -168,13 +167,11 @@ def test_relations_against_dgl(benchmark, size, threads) -> None:
 @sizes
 @threads
 def test_relations_against_pyg(benchmark, size, threads) -> None:
-    geometric = pytest.importorskip("torch_geometric", reason="pip install torch-geometric to race PyG")
-    from torch_geometric.nn import RGCNConv
-
+    geometric = pytest.importorskip("torch_geometric", reason=NO_PYG)
     graph = power_law(SIZES[size])
     etypes = torch.randint(RELATIONS, (SIZES[size],), generator=torch.Generator().manual_seed(1))
     index = geometric.EdgeIndex(torch.stack([graph.src, graph.dst]), sparse_size=(NODES, NODES), sort_order="col")
-    other = RGCNConv(WIDTH, WIDTH, RELATIONS, num_bases=BASES, root_weight=False, aggr="sum")
+    other = geometric.nn.RGCNConv(WIDTH, WIDTH, RELATIONS, num_bases=BASES, root_weight=False, aggr="sum")
     mine = RelGraphConv(WIDTH, WIDTH, RELATIONS, regularizer="basis", num_bases=BASES, self_loop=False)
     feat = graph.feat(NODES, WIDTH)
     ours = module_step(mine, lambda x: mine(graph.dgl, x, etypes), feat)

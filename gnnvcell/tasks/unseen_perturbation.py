@@ -2,56 +2,18 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import DataError, did_you_mean
+from gnnvcell.errors import DataError
 from gnnvcell.metrics import average_precision, micro_auroc, per_gene_auroc, per_perturbation_auroc
+from gnnvcell.tasks.held_out import HeldOut, NamedPrediction, TaskInputs
 
 # Half-open ranges of support (measured graph evidence) by which scores are reported apart.
 SUPPORT_QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@runtime_checkable
-class NamedPrediction(Protocol):
-    """What a task can score: values with the names of their rows and columns."""
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """(perturbations, genes) scores."""
-        ...
-
-    @property
-    def perturbations(self) -> NDArray:
-        """(perturbations,) names."""
-        ...
-
-    @property
-    def genes(self) -> NDArray:
-        """(genes,) names."""
-        ...
-
-    @property
-    def support(self) -> NDArray[np.float32]:
-        """(perturbations,) graph evidence, >= 0."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class TaskInputs:
-    """All that a model may see.
-
-    Args:
-        train: measured effects of the training perturbations, over every readout gene.
-        perturbations: (held-out,) names to predict.
-    """
-
-    train: EffectTable
-    perturbations: NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,26 +58,27 @@ class UnseenPerturbation:
 
     def __init__(self, table: EffectTable, *, held_out: str = "test", train: tuple[str, ...] = ("train",)) -> None:
         if table.kind == "delta":
-            raise DataError("this task scores labels", expected="kind 'de' or 'direction'", found="kind 'delta'")
-        if held_out in train:
-            raise DataError(f"the split {held_out!r} cannot be both learned from and held out")
-        self._truth = table.of_split(held_out)
-        self._train = table.of_split(*train)
-        _check_no_shared_targets(self._train, self._truth)
+            raise DataError(
+                "this task scores labels",
+                expected="kind 'de' or 'direction'",
+                found="kind 'delta'",
+                remedy="use UnseenEffect",
+            )
+        self._parts = HeldOut(table, held_out=held_out, train=train)
 
     @property
     def context(self) -> str:
         """Cell line of the labels."""
-        return self._train.context
+        return self._parts.train.context
 
     @property
     def kind(self) -> str:
         """What the labels mean: de or direction."""
-        return self._train.kind
+        return self._parts.train.kind
 
     def inputs(self) -> TaskInputs:
         """Training effects and the names to predict."""
-        return TaskInputs(self._train, self._truth.perturbations)
+        return self._parts.inputs
 
     def evaluate(self, prediction: NamedPrediction) -> Scores:
         """Score a prediction of every held-out perturbation.
@@ -123,11 +86,9 @@ class UnseenPerturbation:
         Raises:
             DataError: a held-out perturbation or a readout gene is missing from the prediction, or a value is NaN.
         """
-        rows = _positions(prediction.perturbations, self._truth.perturbations, "perturbation")
-        columns = _positions(prediction.genes, self._truth.genes, "gene")
-        values = prediction.values[np.ix_(rows, columns)].astype(np.float64)
-        support = np.asarray(prediction.support)[rows]
-        labels, measured = self._truth.values, self._truth.measured
+        values, support = self._parts.aligned(prediction)
+        truth = self._parts.truth
+        labels, measured = truth.values, truth.measured
         by_gene = per_gene_auroc(values, labels, measured)
         by_perturbation = per_perturbation_auroc(values, labels, measured)
         positives = (labels * measured).sum(axis=0).astype(int)
@@ -140,11 +101,11 @@ class UnseenPerturbation:
         }
         per_gene = pd.DataFrame(
             {"auroc": by_gene, "positives": positives, "negatives": measured.sum(axis=0) - positives},
-            index=pd.Index(self._truth.genes, name="gene"),
+            index=pd.Index(truth.genes, name="gene"),
         )
         per_perturbation = pd.DataFrame(
             {"auroc": by_perturbation, "pairs": measured.sum(axis=1), "support": support},
-            index=pd.Index(self._truth.perturbations, name="perturbation"),
+            index=pd.Index(truth.perturbations, name="perturbation"),
         )
         return Scores(metrics, per_gene, per_perturbation, _by_support(values, labels, measured, support))
 
@@ -163,31 +124,3 @@ def _by_support(values: NDArray, labels: NDArray, measured: NDArray, support: ND
 def _mean(values: NDArray) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _positions(have: NDArray, want: NDArray, what: str) -> NDArray[np.int64]:
-    position = {str(name): i for i, name in enumerate(have)}
-    missing = [str(name) for name in want if str(name) not in position]
-    if missing:
-        raise DataError(
-            f"the prediction lacks {len(missing)} of {len(want)} {what}s, {missing[0]!r} first",
-            expected=f"every {what} of the task's inputs",
-            remedy=did_you_mean(missing[0], position),
-        )
-    return np.array([position[str(name)] for name in want], dtype=np.int64)
-
-
-def _check_no_shared_targets(train: EffectTable, truth: EffectTable) -> None:
-    """Two spellings of one combination (A+B, B+A) are one perturbation."""
-
-    def canonical(names: NDArray) -> dict[frozenset[str], str]:
-        return {frozenset(part.strip() for part in str(name).split("+")): str(name) for name in names}
-
-    seen, held_out = canonical(train.perturbations), canonical(truth.perturbations)
-    shared = sorted(held_out[targets] for targets in seen.keys() & held_out.keys())
-    if shared:
-        raise DataError(
-            f"{len(shared)} perturbations are both learned from and held out",
-            found=shared[0],
-            remedy="split by perturbation",
-        )

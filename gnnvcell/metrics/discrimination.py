@@ -85,7 +85,8 @@ def _distances(x: NDArray, y: NDArray, inside: NDArray[np.bool_], distance: str)
     if distance == "l2":
         return np.sqrt(np.maximum((x * x).sum(axis=1)[:, None] + square - 2 * x @ y.T, 0.0))
     norm = np.linalg.norm(x, axis=1)[:, None] * np.sqrt(square)
-    return 1 - np.divide(x @ y.T, norm, out=np.zeros_like(norm), where=norm > 0)
+    cosine = np.divide(x @ y.T, norm, out=np.zeros(norm.shape), where=norm > 0)
+    return np.asarray(1 - cosine, dtype=np.float64)
 
 
 def _share_farther(distance: NDArray[np.float64]) -> NDArray[np.float64]:

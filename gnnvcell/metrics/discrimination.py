@@ -78,8 +78,8 @@ def _distances(x: NDArray, y: NDArray, inside: NDArray[np.bool_], distance: str)
     Only few genes are left out of each row, so that theirs are taken back from distances over all genes.
     """
     if distance == "l1":
-        total = cdist(x, y, "cityblock")
-        return total - np.stack([np.abs(y[:, ~row]).sum(axis=1) for row in inside])
+        left_out = np.stack([np.abs(y[:, ~row]).sum(axis=1) for row in inside])
+        return np.asarray(cdist(x, y, "cityblock") - left_out, dtype=np.float64)
     outside = (~inside).astype(np.float64) @ (y * y).T
     square = np.maximum((y * y).sum(axis=1)[None, :] - outside, 0.0)
     if distance == "l2":

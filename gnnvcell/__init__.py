@@ -13,6 +13,7 @@ _LAZY_MODULES = (
     "config",
     "data",
     "errors",
+    "features",
     "genes",
     "graphs",
     "metrics",

@@ -153,21 +153,24 @@ class GeneGraphEncoder(nn.Module):
 
         Args:
             graph: of the types and node counts the encoder was made for.
-            edge_weight: canonical edge type to weights; the graph's own ("weight") when left out.
+            edge_weight: canonical edge type to weights; the graph's own ("weight") when left out. Embeddings of given
+                weights are not remembered.
         """
         self._require_fitting(graph)
-        weights = self._weights(graph) if edge_weight is None else dict(edge_weight)
+        if edge_weight is not None:
+            return self._whole(graph, dict(edge_weight))
+        weights = self._weights(graph)
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or _untracked(weights):
-            return self._encode(
-                [graph] * self.config.layers, dict.fromkeys(graph.ntypes), [weights] * self.config.layers
-            )
+            return self._whole(graph, weights)
         state = self._state(weights)
         kept = self._remembered
         if kept is None or kept[0] is not graph._graph or kept[1] != state:
-            hops = self.config.layers
-            result = self._encode([graph] * hops, dict.fromkeys(graph.ntypes), [weights] * hops)
-            kept = self._remembered = (graph._graph, state, result)
+            kept = self._remembered = (graph._graph, state, self._whole(graph, weights))
         return kept[2]
+
+    def _whole(self, graph: Any, weights: dict[EType, Tensor]) -> Tensor:
+        hops = self.config.layers
+        return self._encode([graph] * hops, dict.fromkeys(graph.ntypes), [weights] * hops)
 
     def sampled(
         self, graph: Any, genes: Int[Tensor, " genes"], *, fanouts: Sequence[int | Mapping[EType, int]]
@@ -260,9 +263,10 @@ class GeneGraphEncoder(nn.Module):
         weights: dict[EType, Tensor] = {}
         for etype in map(tuple, graph.canonical_etypes):
             own = graph.edges[etype].data.get(keys.WEIGHT)
-            if own is None or own.is_inference():
-                if own is not None:
-                    weights[etype] = own.to(device)
+            if own is None:
+                continue
+            if own.is_inference():  # has no version to be known by
+                weights[etype] = own.to(device)
                 continue
             kept = self._moved.get(etype)
             if kept is None or kept[0] is not own or kept[1] != own._version or kept[2].device != device:
@@ -272,7 +276,7 @@ class GeneGraphEncoder(nn.Module):
         return weights
 
     def _state(self, weights: Mapping[EType, Tensor]) -> tuple:
-        """What the embeddings depend on besides the graph."""
+        """What the embeddings depend on besides the graph; its own weights stay where they are in ``_moved``."""
         held = tuple((p.data_ptr(), p._version) for p in (*self.parameters(), *self.buffers()))
         given = tuple((k, w.data_ptr(), w._version, len(w)) for k, w in weights.items())
         return given, held, torch.is_inference_mode_enabled()  # what inference made is of no use in training

@@ -122,13 +122,18 @@ class Adjacency:
         Raises:
             ConfigError: the graph has no such edge type.
         """
-        indptr, indices, edge_ids = _compressed(graph, etype)
-        source, _, _ = graph.to_canonical_etype(etype)
-        if len(edge_ids) == 0:
-            edge_ids = torch.arange(len(indices), device=indices.device)
-        made = cls.from_csr(indptr, indices, edge_ids, graph.num_nodes(source))
+        made = cls._from_dgl_parts(_compressed(graph, etype), graph.num_src_nodes(_source(graph, etype)))
         made._graph, made._index = weakref.ref(graph), graph._graph
         return made
+
+    @classmethod
+    @_ORDINARY
+    def _from_dgl_parts(cls, parts: tuple[Tensor, Tensor, Tensor], num_src: int) -> "Adjacency":
+        """DGL leaves the edge ids out where edges lie in row order."""
+        indptr, indices, edge_ids = parts
+        if len(edge_ids) == 0:
+            edge_ids = torch.arange(len(indices), device=indices.device)
+        return cls.from_csr(indptr, indices, edge_ids, num_src)
 
     @classmethod
     def of(cls, graph: Any, etype: Any = None, *, device: torch.device | None = None) -> "Adjacency":
@@ -146,10 +151,8 @@ class Adjacency:
         key = (*tuple(part.data_ptr() for part in parts), len(parts[1]), graph.num_src_nodes(_source(graph, etype)))
         remembered = _REMEMBERED.pop(key, None)  # and put back as the youngest
         if remembered is None:
-            with torch.inference_mode(mode=False):
-                edge_ids = parts[2] if len(parts[2]) else torch.arange(len(parts[1]), device=parts[1].device)
-                made = cls.from_csr(parts[0], parts[1], edge_ids, key[-1])
-            remembered = (made, parts)  # the parts keep their addresses from being given to others
+            # The parts are kept, so that their addresses are not given to others.
+            remembered = (cls._from_dgl_parts(parts, key[-1]), parts)
             _forget_oldest()
         _REMEMBERED[key] = remembered
         adjacency = remembered[0]

@@ -204,6 +204,19 @@ print("the same")
 """
 
 
+def test_weights_of_a_call_are_never_mistaken_for_earlier_ones() -> None:
+    """They are gone after the call, and the next ones may lie where they lay: same address, same version."""
+    graph = graph_of()
+    model = encoder(graph)
+    weights = {e: graph.edges[e].data["weight"].clone() for e in graph.canonical_etypes}
+    with torch.no_grad():
+        before = model(graph, edge_weight=weights)
+        for weight in weights.values():
+            weight.data.mul_(3)  # written past the version counter
+        after = model(graph, edge_weight={e: w.detach() for e, w in weights.items()})
+        assert not torch.allclose(before, after)
+
+
 def test_compiled_is_the_same() -> None:
     """In its own process: the run-time type checks of the tests cannot be traced."""
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILED], capture_output=True, text=True)

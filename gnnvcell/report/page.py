@@ -9,16 +9,15 @@ from matplotlib.figure import Figure
 
 from gnnvcell.files import write_text
 from gnnvcell.graphs.info import GraphInfo
-from gnnvcell.report.charts import NARROW, WIDE, controls_chart, sources_chart, support_chart
-from gnnvcell.report.html import DataTable, document, figure_block, folded, section, tables_block
+from gnnvcell.report.charts import controls_chart, sources_chart, support_chart
+from gnnvcell.report.figures import FigureWriter, figure_writer
+from gnnvcell.report.html import DataTable, document, folded, section, tables_block
 from gnnvcell.report.provenance import provenance_rows
 from gnnvcell.report.scores import Score, read_scores, read_support, unique
 from gnnvcell.report.tables import findings, graph_tables, score_tables
-from gnnvcell.report.theme import inline_svg, save
 
 _SCORE = "AUROC within a gene, mean over genes"
 _WHOLE = "all sources"
-_FigureWriter = Callable[[Callable[[float], Figure], str, str], str]
 
 
 def write_page(
@@ -51,7 +50,7 @@ def write_page(
     """
     out = Path(out_dir)
     scores = read_scores(records)
-    write = _figure_writer(out / "plots")
+    write = figure_writer(out / "plots")
     whole = [record for record in records if "/" not in str(record["graph"])] or list(records)
     parts = [section("Scores of held-out perturbations", tables_block(score_tables(whole)))]
     parts.append(section("Real graph against random graphs", "\n".join(_control_figures(scores, write))))
@@ -77,19 +76,7 @@ def write_page(
     return write_text(out / "index.html", document(title, intro, findings(whole), parts))
 
 
-def _figure_writer(folder: Path) -> _FigureWriter:
-    """A function that draws a figure for a desk and for a phone, keeps it as files, and returns it as HTML."""
-
-    def write(draw: Callable[[float], Figure], name: str, caption: str) -> str:
-        wide, narrow = draw(WIDE), draw(NARROW)
-        save(wide, folder / name)
-        drawings = (inline_svg(wide, f"{name}-w", label=caption), inline_svg(narrow, f"{name}-n", label=caption))
-        return figure_block(*drawings, caption=caption)
-
-    return write
-
-
-def _control_figures(scores: Sequence[Score], write: _FigureWriter) -> list[str]:
+def _control_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
     whole = [score for score in scores if "/" not in score.graph] or list(scores)
     figures = []
     for place, graph in enumerate(unique(score.graph for score in whole)):
@@ -104,7 +91,7 @@ def _control_figures(scores: Sequence[Score], write: _FigureWriter) -> list[str]
     return figures
 
 
-def _source_figures(scores: Sequence[Score], write: _FigureWriter) -> list[str]:
+def _source_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
     figures = []
     for place, whole in enumerate(unique(s.graph.split("/")[0] for s in scores if "/" in s.graph)):
         family = [score for score in scores if score.graph.split("/")[0] == whole]

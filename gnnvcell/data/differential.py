@@ -1,6 +1,8 @@
 """Differential expression of perturbed against control cells: rank-sum test, effect sizes, and the labels from them."""
 
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -11,24 +13,34 @@ from scipy import stats
 
 from gnnvcell import keys
 from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import DataError, did_you_mean
+from gnnvcell.data.expression import checked_expression, counts_scale, log_normalise
+from gnnvcell.data.rank_sum import p_values, rank_sums, usable_threads
+from gnnvcell.errors import DataError, FileFormatError, did_you_mean
+from gnnvcell.files import atomic_path, require_file
 
-_GENES_AT_A_TIME = 256
-_COUNTS_PER_CELL = 1e4
+__all__ = ["DifferentialExpression", "differential_expression", "log_normalise"]
+
+_WORTH_THREADS = 1_000_000  # values; below, starting threads costs more than they save
 
 
 @dataclass(frozen=True, eq=False)
 class DifferentialExpression:
-    """Tests and effect sizes of every perturbation on every gene.
+    """Tests and effect sizes of every perturbation on every gene; a row is a perturbation in a cell type.
 
     Args:
-        perturbations: (perturbations,) names.
+        perturbations: (rows,) names.
         genes: (genes,) names.
-        cells: (perturbations,) int64 cells of each perturbation.
-        p_value: (perturbations, genes) float64, two-sided Mann-Whitney of perturbed against all control cells.
-        q_value: (perturbations, genes) float64, Benjamini-Hochberg within a perturbation.
-        delta: (perturbations, genes) float64, mean log1p expression minus that of the controls of the same batches, in
-            natural log units of counts per 10,000.
+        cells: (rows,) int64 cells of each perturbation.
+        p_value: (rows, genes) float64, two-sided Mann-Whitney of perturbed against all control cells of the cell type.
+        q_value: (rows, genes) float64, Benjamini-Hochberg within a row.
+        delta: (rows, genes) float64, mean log1p expression minus that of the controls of the same batches, in natural
+            log units of counts per 10,000.
+        statistic: (rows, genes) float64, U of the perturbed cells: pairs in which theirs is the higher value, ties
+            counted half.
+        mean: (rows, genes) float64, mean log1p expression of the perturbed cells.
+        control_mean: (rows, genes) float64, mean log1p expression of all control cells of the cell type, of any batch.
+        controls: (rows,) int64 number of these control cells.
+        contexts: (rows,) names of cell types, "" where the cells were not told apart.
     """
 
     perturbations: NDArray
@@ -37,6 +49,84 @@ class DifferentialExpression:
     p_value: NDArray[np.float64]
     q_value: NDArray[np.float64]
     delta: NDArray[np.float64]
+    statistic: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    control_mean: NDArray[np.float64]
+    controls: NDArray[np.int64]
+    contexts: NDArray
+
+    @property
+    def matched_log2_fold_change(self) -> NDArray[np.float64]:
+        """(rows, genes) ours: ``delta / ln 2``, against the controls of the same batches and finite everywhere."""
+        return self.delta / np.log(2)
+
+    def log2_fold_change(self, epsilon: float = 0.0) -> NDArray[np.float64]:
+        """(rows, genes) as ``pdex`` has it: log2 ratio of geometric means, against all controls.
+
+        ``log2((expm1(mean) + epsilon) / (expm1(control_mean) + epsilon))``; 0 where both are 0. cell-eval calls it with
+        ``epsilon`` 0: a gene that one side does not express at all is infinite.
+
+        Args:
+            epsilon: added to both, in counts per 10,000.
+        """
+        up, down = np.expm1(self.mean) + epsilon, np.expm1(self.control_mean) + epsilon
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.log2(up / down)
+        return np.where(np.isnan(ratio), 0.0, ratio)
+
+    def of_context(self, context: str) -> "DifferentialExpression":
+        """The rows of one cell type.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        rows = self.contexts == context
+        if not rows.any():
+            raise DataError(f"no row is of cell type {context!r}", remedy=did_you_mean(context, set(self.contexts)))
+        return DifferentialExpression(
+            **{
+                name: value if name == "genes" else value[rows]
+                for name, value in ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+            }
+        )
+
+    def table(self, *, epsilon: float = 0.0) -> pd.DataFrame:
+        """One row per perturbation and gene with the columns of ``pdex``, as official scorers take it (``de_real=``).
+
+        Returns:
+            ``target``, ``feature``, ``target_mean``, ``ref_mean`` (geometric means of counts per 10,000),
+            ``target_membership``, ``ref_membership``, ``log2_fold_change``, ``percent_change``, ``p_value``,
+            ``statistic``, ``fdr``; and ``matched_log2_fold_change``, which is ours.
+
+        Raises:
+            DataError: there are several cell types, which such a table cannot tell apart.
+        """
+        if len(set(self.contexts.tolist())) > 1:
+            raise DataError(
+                "a table of differential expression has one cell type",
+                found=", ".join(sorted(set(self.contexts.tolist()))[:5]),
+                remedy="take one by of_context(name)",
+            )
+        rows, genes = self.p_value.shape
+        mean, reference = np.expm1(self.mean), np.expm1(self.control_mean)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = (mean - reference) / (reference + epsilon)
+        return pd.DataFrame(
+            {
+                "target": _categories(self.perturbations, np.repeat(np.arange(rows), genes)),
+                "feature": _categories(self.genes, np.tile(np.arange(genes), rows)),
+                "target_mean": mean.ravel(),
+                "ref_mean": reference.ravel(),
+                "target_membership": np.repeat(self.cells, genes),
+                "ref_membership": np.repeat(self.controls, genes),
+                "log2_fold_change": self.log2_fold_change(epsilon).ravel(),
+                "percent_change": np.where(np.isnan(change), 0.0, change).ravel(),
+                "p_value": self.p_value.ravel(),
+                "statistic": self.statistic.ravel(),
+                "fdr": self.q_value.ravel(),
+                "matched_log2_fold_change": self.matched_log2_fold_change.ravel(),
+            }
+        )
 
     def effects(self, kind: str, *, fdr: float = 0.05, split: NDArray | None = None, context: str = "") -> EffectTable:
         """The effect table of one kind; the perturbed gene itself is never a measured readout.
@@ -62,6 +152,52 @@ class DifferentialExpression:
             values[kind], measured, self.perturbations, self.genes, kind=kind, split=split, context=context
         )
 
+    def save(self, path: str | Path, *, digest: str = "") -> Path:
+        """Write as npz, whole or not at all.
+
+        Args:
+            path: ends in .npz.
+            digest: of the cells and settings it was computed from (``cells_digest``).
+        """
+        with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+            np.savez(handle, digest=np.array(digest), **{name: getattr(self, name) for name in _FIELDS})
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, digest: str | None = None) -> "DifferentialExpression":
+        """Read what ``save`` wrote.
+
+        Args:
+            path: the file.
+            digest: what the file must have been saved with; not asked for when left out.
+
+        Raises:
+            FileFormatError: missing, damaged, or another kind of file.
+            DataError: it was computed from other cells or with other settings.
+        """
+        path = require_file(path)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                found, values = str(arrays["digest"]), {name: arrays[name] for name in _FIELDS}
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise FileFormatError(
+                f"{path} is no differential expression of this package",
+                expected="an npz file of DifferentialExpression.save",
+                found=str(error).splitlines()[0],
+                remedy="compute it again",
+            ) from error
+        if digest is not None and found != digest:
+            raise DataError(
+                f"{path} was computed from other cells or with other settings",
+                expected=f"digest {digest[:16]}",
+                found=found[:16] or "none",
+                remedy="compute it again",
+            )
+        return cls(**values)
+
+
+_FIELDS = tuple(field.name for field in fields(DifferentialExpression))
+
 
 def differential_expression(
     cells: ad.AnnData,
@@ -69,81 +205,122 @@ def differential_expression(
     perturbation_key: str = keys.TARGET_GENE,
     control: str = keys.NON_TARGETING,
     batch_key: str | None = keys.BATCH,
+    context_key: str | None = None,
     min_cells: int = 3,
+    assume: str = "counts",
+    threads: int | None = None,
 ) -> DifferentialExpression:
     """Test every perturbation of a screen against its control cells.
 
-    Counts are scaled to 10,000 a cell and log1p-transformed. The test is the Mann-Whitney U test with tie and
-    continuity correction (as ``scipy.stats.mannwhitneyu(method="asymptotic")``), done for all perturbations of a gene
-    at once: the controls are sorted once, and each perturbed cell is placed among them.
+    Counts are scaled to 10,000 a cell and log1p-transformed on the way, without a copy of the matrix. The test is the
+    Mann-Whitney U test with tie and continuity correction (as ``scipy.stats.mannwhitneyu(method="asymptotic")``), done
+    for all perturbations of a gene at once: see ``rank_sum.rank_sums``. Beside the cells it takes some 50 MB a thread.
 
     Args:
-        cells: (cells, genes) integer counts, dense or sparse.
+        cells: (cells, genes), dense or sparse.
         perturbation_key: obs column with the perturbation of each cell.
         control: its value for control cells.
         batch_key: obs column with batches, or None; effect sizes are taken against the controls of the same batch.
-        min_cells: fewest cells of a perturbation.
+        context_key: obs column with cell types, or None; each has its own controls.
+        min_cells: fewest cells of a perturbation in a cell type.
+        assume: what the values are, "counts" or "log1p" (log-normalised, taken as they are).
+        threads: all that this process may use when left out.
 
     Raises:
-        DataError: a column is missing, there are no control cells or none in a batch, a perturbation has fewer than
-            ``min_cells`` cells, or the matrix does not hold finite counts >= 0.
+        DataError: a column is missing, there are no control cells or none in a batch or cell type, a perturbation has
+            fewer than ``min_cells`` cells, or the matrix does not hold finite values >= 0, whole ones if counts.
     """
     labels = _column(cells, perturbation_key)
-    is_control = labels == control
-    if not is_control.any():
+    if not (labels == control).any():
         raise DataError(
             f"no cell has {perturbation_key} = {control!r}", remedy=did_you_mean(control, np.unique(labels).tolist())
         )
-    names, arm = np.unique(labels[~is_control], return_inverse=True)
-    if not len(names):
+    if (labels == control).all():
         raise DataError("all cells are controls", expected="cells of at least one perturbation")
-    numbers = np.bincount(arm)
+    contexts = np.full(len(labels), "") if context_key is None else _column(cells, context_key)
+    batches = np.full(len(labels), "") if batch_key is None else _column(cells, batch_key)
+    layouts = [
+        _Layout.of(labels, control, batches, contexts == name, str(name), min_cells) for name in np.unique(contexts)
+    ]
+    layouts = [layout for layout in layouts if len(layout.names)]
+    matrix = checked_expression(cells.X, assume)
+    scale = counts_scale(matrix) if assume == "counts" else None
+    if threads is None:
+        threads = usable_threads() if matrix.size > _WORTH_THREADS else 1
+    parts = [layout.tested(matrix, scale, threads) for layout in layouts]
+    # One part is taken as it is: its control_mean is a view without rows of its own.
+    whole = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    return DifferentialExpression(genes=np.asarray(cells.var_names, dtype=str), **whole)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """The cells of one cell type: perturbed ones by perturbation, controls by batch."""
+
+    context: str
+    names: NDArray  # (perturbations,)
+    group: NDArray[np.int32]  # (cells,) perturbation, or perturbations + batch of a control; -1 elsewhere
+    share: NDArray[np.float64]  # (perturbations, batches) share of its cells in each batch
+    sizes: NDArray[np.int64]  # (perturbations + batches,) cells
+
+    @classmethod
+    def of(
+        cls, labels: NDArray, control: str, batches: NDArray, inside: NDArray, context: str, min_cells: int
+    ) -> "_Layout":
+        is_control, perturbed = inside & (labels == control), inside & (labels != control)
+        names, arm = np.unique(labels[perturbed], return_inverse=True)
+        where = f" of cell type {context!r}" if context else ""
+        batch_names, batch = np.unique(batches, return_inverse=True)
+        group = np.full(len(labels), -1, dtype=np.int32)
+        group[perturbed], group[is_control] = arm, len(names) + batch[is_control]
+        sizes = np.bincount(group[group >= 0], minlength=len(names) + len(batch_names))
+        if len(names):
+            _check_numbers(names, sizes[: len(names)], min_cells, where)
+            _check_controls(np.bincount(batch[perturbed], minlength=len(batch_names)), sizes[len(names) :], where)
+        share = np.zeros((len(names), len(batch_names)))
+        np.add.at(share, (arm, batch[perturbed]), 1.0)
+        return cls(context, names, group, share / np.maximum(share.sum(axis=1, keepdims=True), 1), sizes)
+
+    def tested(self, matrix: sp.csr_array | NDArray, scale: NDArray | None, threads: int) -> dict[str, NDArray]:
+        """The fields of a ``DifferentialExpression`` for the rows of this cell type."""
+        arms = len(self.names)
+        in_group, by_batch = self.sizes[:arms], self.sizes[arms:]
+        found = rank_sums(matrix, self.group, arms, control_groups=len(by_batch), scale=scale, threads=threads)
+        p_value = p_values(found, in_group, int(by_batch.sum()))
+        mean = found.sums[:arms] / in_group[:, None]
+        of_batch = found.sums[arms:] / np.maximum(by_batch, 1)[:, None]
+        control_mean = found.sums[arms:].sum(axis=0) / by_batch.sum()
+        return {
+            "perturbations": self.names,
+            "cells": in_group,
+            "p_value": p_value,
+            "q_value": stats.false_discovery_control(p_value, axis=1),
+            "delta": mean - self.share @ of_batch,
+            "statistic": found.u,
+            "mean": mean,
+            "control_mean": np.broadcast_to(control_mean, mean.shape),
+            "controls": np.full(arms, by_batch.sum()),
+            "contexts": np.full(arms, self.context),
+        }
+
+
+def _check_numbers(names: NDArray, numbers: NDArray, min_cells: int, where: str) -> None:
     if numbers.min() < min_cells:
         raise DataError(
-            f"{int((numbers < min_cells).sum())} perturbations have fewer than {min_cells} cells",
+            f"{int((numbers < min_cells).sum())} perturbations{where} have fewer than {min_cells} cells",
             found=f"{names[numbers.argmin()]}: {numbers.min()}",
             remedy="drop them, or lower min_cells",
         )
-    expression = log_normalise(cells.X)
-    batch = np.zeros(len(labels), dtype=np.int64)
-    if batch_key is not None:
-        batch = np.unique(_column(cells, batch_key), return_inverse=True)[1]
-    p_value = np.empty((len(names), cells.n_vars))
-    for start in range(0, cells.n_vars, _GENES_AT_A_TIME):
-        block = expression[:, start : start + _GENES_AT_A_TIME].toarray()
-        p_value[:, start : start + block.shape[1]] = _rank_sum(block[is_control], block[~is_control], arm)
-    return DifferentialExpression(
-        perturbations=names,
-        genes=np.asarray(cells.var_names, dtype=str),
-        cells=numbers,
-        p_value=p_value,
-        q_value=stats.false_discovery_control(p_value, axis=1),
-        delta=_batch_matched_delta(expression, is_control, arm, batch),
-    )
 
 
-def log_normalise(counts: object) -> sp.csc_array:
-    """log1p of counts per 10,000, (cells, genes) float64; a cell without counts stays zero.
-
-    Raises:
-        DataError: no matrix, or values that are negative, NaN, infinite or not whole.
-    """
-    if counts is None or not (sp.issparse(counts) or isinstance(counts, np.ndarray)):
-        raise DataError("the cells have no count matrix in memory", found=type(counts).__name__)
-    matrix = sp.csr_array(counts, dtype=np.float64)
-    bad = ~np.isfinite(matrix.data) | (matrix.data < 0) | (matrix.data != np.floor(matrix.data))
-    if bad.any():
+def _check_controls(perturbed: NDArray, controls: NDArray, where: str) -> None:
+    bare = (perturbed > 0) & (controls == 0)
+    if bare.any():
         raise DataError(
-            f"{int(bad.sum()):,} entries are not counts",
-            expected="whole numbers >= 0",
-            found=str(matrix.data[bad][0]),
-            remedy="pass raw counts, not normalised or log-transformed values",
+            f"{int(bare.sum())} batches{where} have perturbed cells and no control cells",
+            expected="controls in every batch",
+            remedy="drop those batches, or pass batch_key=None",
         )
-    total = np.asarray(matrix.sum(axis=1)).ravel()
-    scale = np.divide(_COUNTS_PER_CELL, total, out=np.zeros_like(total), where=total > 0)
-    matrix = sp.csr_array(matrix.multiply(scale[:, None]))
-    matrix.data = np.log1p(matrix.data)
-    return sp.csc_array(matrix)
 
 
 def _column(cells: ad.AnnData, key: str) -> NDArray:
@@ -155,69 +332,7 @@ def _column(cells: ad.AnnData, key: str) -> NDArray:
     return cells.obs[key].astype(str).to_numpy(dtype=str)
 
 
-def _rank_sum(control: NDArray, perturbed: NDArray, arm: NDArray) -> NDArray[np.float64]:
-    """Two-sided p values, (perturbations, genes), of (control cells, genes) against (perturbed cells, genes) by arm."""
-    n_control, n_perturbed = len(control), np.bincount(arm)
-    total = n_control + n_perturbed
-    control = np.sort(control, axis=0)
-    u = np.empty((len(n_perturbed), control.shape[1]))
-    ties = np.empty_like(u)
-    for gene in range(control.shape[1]):
-        u[:, gene], ties[:, gene] = _rank_one_gene(control[:, gene], perturbed[:, gene], arm, len(n_perturbed))
-    pairs = (n_control * n_perturbed)[:, None]
-    variance = pairs / 12 * ((total + 1)[:, None] - ties / (total * (total - 1))[:, None])
-    distance = np.maximum(np.abs(u - pairs / 2) - 0.5, 0)
-    # A gene with one value in all cells has no variance, and nothing to tell apart.
-    z = np.divide(distance, np.sqrt(np.maximum(variance, 0)), out=np.zeros_like(u), where=variance > 0)
-    return np.minimum(2 * stats.norm.sf(z), 1.0)
-
-
-def _rank_one_gene(
-    control: NDArray, perturbed: NDArray, arm: NDArray, arms: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """U statistic and tie term ``sum(t^3 - t)`` of each arm, given sorted controls."""
-    below = np.searchsorted(control, perturbed, side="left")
-    level = np.searchsorted(control, perturbed, side="right") - below
-    u = np.bincount(arm, weights=below + 0.5 * level, minlength=arms).astype(np.float64)
-    order = np.lexsort((perturbed, arm))
-    values, arms_in_order = perturbed[order], arm[order]
-    first = np.r_[True, (values[1:] != values[:-1]) | (arms_in_order[1:] != arms_in_order[:-1])]
-    starts = np.flatnonzero(first)
-    ours = np.diff(np.r_[starts, len(values)]).astype(np.float64)
-    theirs = level[order][starts].astype(np.float64)
-    extra = _cubed(ours + theirs) - _cubed(theirs)
-    among_controls = _cubed(np.unique(control, return_counts=True)[1].astype(np.float64)).sum()
-    return u, among_controls + np.bincount(arms_in_order[starts], weights=extra, minlength=arms)
-
-
-def _cubed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    return counts**3 - counts
-
-
-def _batch_matched_delta(
-    expression: sp.csc_array, is_control: NDArray, arm: NDArray, batch: NDArray
-) -> NDArray[np.float64]:
-    """Mean of each perturbation minus the mean of control cells, weighted to the perturbation's batches."""
-    batches = int(batch.max()) + 1
-    in_batch = np.bincount(batch[is_control], minlength=batches)
-    used = np.bincount(batch[~is_control], minlength=batches) > 0
-    if (used & (in_batch == 0)).any():
-        raise DataError(
-            f"{int((used & (in_batch == 0)).sum())} batches have perturbed cells and no control cells",
-            expected="controls in every batch",
-            remedy="drop those batches, or pass batch_key=None",
-        )
-    rows = expression.tocsr()
-    control_mean = _group_mean(rows[np.flatnonzero(is_control)], batch[is_control], batches)
-    perturbed = rows[np.flatnonzero(~is_control)]
-    share = np.zeros((int(arm.max()) + 1, batches))
-    np.add.at(share, (arm, batch[~is_control]), 1.0)
-    share /= share.sum(axis=1, keepdims=True)
-    return _group_mean(perturbed, arm, len(share)) - share @ control_mean
-
-
-def _group_mean(rows: sp.csr_array, group: NDArray, groups: int) -> NDArray[np.float64]:
-    """(groups, genes) mean; zero for a group without rows."""
-    size = np.maximum(np.bincount(group, minlength=groups), 1)
-    picker = sp.csr_array((np.ones(len(group)), (group, np.arange(len(group)))), shape=(groups, len(group)))
-    return sp.csr_array(picker @ rows).toarray() / size[:, None]
+def _categories(names: NDArray, codes: NDArray) -> pd.Categorical:
+    """Names row by row; a column of 20 million strings would take gigabytes."""
+    unique, position = np.unique(names, return_inverse=True)
+    return pd.Categorical.from_codes(position[codes], categories=unique)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gnnvcell.report.charts import WIDE
@@ -101,7 +102,6 @@ def strata_chart(
     *,
     edges: Sequence[float],
     label: str,
-    logarithmic: bool,
     width: float,
 ) -> Figure:
     """Scores of single perturbations along what makes them easy or hard, with floor and ceiling by stratum.
@@ -111,7 +111,6 @@ def strata_chart(
         panels: one per metric.
         edges: (strata + 1,) of the strata, ascending.
         label: what ``along`` is.
-        logarithmic: whether the axis is; zeros then stand at its left end.
         width: inches; panels stand side by side where they fit.
     """
     wide = width >= WIDE
@@ -121,18 +120,12 @@ def strata_chart(
     cells = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for spare in cells[len(panels) :]:
         spare.set_axis_off()
-    place = np.asarray(along, dtype=float)
-    bounds = np.asarray(edges, dtype=float)
-    if logarithmic:
-        smallest = place[place > 0].min(initial=np.inf)
-        floor = smallest * 0.7 if np.isfinite(smallest) else 1.0
-        place, bounds = np.maximum(place, floor), np.maximum(bounds, floor)
+    along, edges = np.asarray(along, dtype=float), np.asarray(edges, dtype=float)
     for axes, panel in zip(cells, panels, strict=False):
-        axes.plot(place, panel.values, "o", color=BLUE, markersize=4, alpha=0.65, markeredgewidth=0, clip_on=False)
+        axes.plot(along, panel.values, "o", color=BLUE, markersize=4, alpha=0.65, markeredgewidth=0, clip_on=False)
         for values, style in ((panel.means, _MEAN), (panel.floor, _FLOOR), (panel.ceiling, _CEILING)):
-            _steps(axes, bounds, values, style)
-        if logarithmic:
-            axes.set_xscale("log")
+            _steps(axes, edges, values, style)
+        _logarithmic(axes, along)
         axes.set_title(panel.name, loc="left", fontsize=10)
         axes.set_xlabel(label)
         tidy(axes, grid="y")
@@ -170,6 +163,31 @@ _FLOOR = {"color": ORANGE, "linewidth": 1.8, "linestyle": (0, (4, 2))}
 _CEILING = {"color": GREEN, "linewidth": 1.8, "linestyle": (0, (1.5, 1.5))}
 
 
+def _logarithmic(axes: Axes, values: NDArray) -> None:
+    """A logarithmic axis that ends in a zero where there are zeros, with plain round numbers."""
+    positive = values[values > 0]
+    if not len(positive):
+        return
+    if (values == 0).any():
+        axes.set_xscale("symlog", linthresh=float(positive.min()), linscale=0.5)
+        ticks = [0.0, *_round_numbers(positive)]
+    else:
+        axes.set_xscale("log")
+        ticks = _round_numbers(positive)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _round_numbers(values: NDArray) -> list[float]:
+    """Round numbers in the range of positive values, fewer in a decade where there are several."""
+    low, high = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
+    decades = np.log10(values.max() / values.min())
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if decades < 0.8 else (1, 2, 5) if decades <= 2 else (1,)
+    candidates = [step * 10.0**power for power in np.arange(low, high + 1) for step in steps]
+    return [value for value in candidates if values.min() * 0.8 <= value <= values.max() * 1.2]
+
+
 def _strata_handles() -> list[Line2D]:
     return [
         Line2D([], [], color=BLUE, marker="o", markersize=4, linestyle="", alpha=0.65, label="one perturbation"),
@@ -200,6 +218,7 @@ def _draw_changes(axes: Axes, x: NDArray, y: NDArray, significant: NDArray | Non
         axes.plot(x[~plain], y[~plain], "o", color=VERMILLION, **_POINT)
     _cross(axes, extent)
     axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 _POINT = {"markersize": 3, "alpha": 0.6, "markeredgewidth": 0}
@@ -215,8 +234,14 @@ def _legend_of_tested(figure: Figure) -> None:
 
 
 def _name_genes(axes: Axes, x: NDArray, y: NDArray, genes: NDArray) -> None:
+    """Name the genes with the largest true changes, as far as the names do not run into each other."""
+    middle, height = np.mean(axes.get_xlim()), np.ptp(axes.get_ylim())
+    named: list[int] = []
     for place in np.argsort(-np.abs(x), kind="stable")[:_NAMED_GENES]:
-        left = x[place] > np.mean(axes.get_xlim())
+        if any(abs(y[place] - y[other]) < 0.06 * height for other in named):
+            continue
+        named.append(place)
+        left = x[place] > middle
         axes.annotate(
             str(genes[place]),
             (x[place], y[place]),

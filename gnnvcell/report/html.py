@@ -105,6 +105,11 @@ def figure_block(wide: str, narrow: str, *, caption: str) -> str:
     )
 
 
+def paragraphs(texts: Sequence[str]) -> str:
+    """Small print: one paragraph per plain text."""
+    return "\n".join(f'<p class="soft">{html.escape(text)}</p>' for text in texts)
+
+
 def folded(summary: str, content: str) -> str:
     """Content that opens with a click; ``content`` is HTML."""
     return f"<details>\n<summary>{html.escape(summary)}</summary>\n{content}\n</details>"

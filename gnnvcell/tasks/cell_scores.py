@@ -18,8 +18,7 @@ HEADLINE = (
     "overlap_at_n",
     "normalised_retrieval",
 )
-AMPLITUDE, COMPOSITE = "amplitude", "vcc2025"
-LOWER_IS_BETTER = ("mae", "mse")
+AMPLITUDE, COMPOSITE, OVERLAP = "amplitude", "vcc2025", "overlap_at_n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +112,8 @@ def by_strata(
     rows = []
     for low, high in pairwise(edges):
         inside = known & (along >= low) & ((along < high) | (high == edges[-1]))
+        if not inside.any():
+            continue
         row = {"from": along[inside].min(), "to": along[inside].max(), "perturbations": int(inside.sum())}
         for name in (metric for metric in HEADLINE if metric in scores):
             row[name] = scores[name][inside].mean()

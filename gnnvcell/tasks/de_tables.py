@@ -1,6 +1,5 @@
 """Tables of differential expression for scorers: given by the user, or kept from an earlier run on the same cells."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +39,16 @@ class DETables:
         """The given table of the predicted cells."""
         return None if self.predicted is None else read_de_table(self.predicted)
 
-    def keep(self, key: str, table: pd.DataFrame | Path) -> None:
-        """Keep a table of real cells (or a file that holds it) under ``key`` for the next prediction."""
+    def keep(self, key: str, table: pd.DataFrame) -> None:
+        """Keep a table of real cells under ``key`` for the next prediction."""
         kept = self._kept(key)
         if kept is None or self.real is not None:
             return
         with atomic_path(kept) as temporary:
-            if isinstance(table, Path):
-                shutil.copyfile(table, temporary)
-            else:
-                table.to_csv(temporary, index=False)
+            table.to_parquet(temporary, index=False)
 
     def _kept(self, key: str) -> Path | None:
-        return None if self.cache is None else self.cache / f"de_real.{key[:16]}.csv"
+        return None if self.cache is None else self.cache / f"de_real.{key[:16]}.parquet"
 
 
 def read_de_table(path: str | Path) -> pd.DataFrame:

@@ -137,13 +137,13 @@ def _rows(cells: Cells, contexts: NDArray[np.int64]) -> dict[_Key, list[tuple[in
     perturbed = cells.code >= 0
     pairs = np.unique(np.stack([cells.code[perturbed], cells.context_code[perturbed]], axis=1), axis=0)
     rows: dict[_Key, list[tuple[int, int]]] = {}
-    for code, context in pairs:
+    for code, context in pairs.tolist():
         rows.setdefault((targets_of(cells.perturbations[code]), int(contexts[context])), []).append((code, context))
     return rows
 
 
 def targets_of(name: object) -> frozenset[str]:
-    """The targets of a perturbation, whatever their order: \"A+B\" and \"B+A\" are the same."""
+    """The targets of a perturbation, whatever their order: "A+B" and "B+A" are the same."""
     return frozenset(part.strip() for part in str(name).split("+"))
 
 

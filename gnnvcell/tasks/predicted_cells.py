@@ -10,20 +10,26 @@ from numpy.typing import NDArray
 from gnnvcell.config import Config
 from gnnvcell.data.cells import Cells
 from gnnvcell.metrics import spearman_brown, targets_left_out
+from gnnvcell.metrics.challenge import challenge_2025_score
 from gnnvcell.tasks.cell_scores import (
     AMPLITUDE,
+    COMPOSITE,
     MEAN_EFFECT,
     NO_CHANGE,
+    OVERLAP,
     CellScores,
     ScoredEffects,
     averages,
     by_strata,
 )
 from gnnvcell.tasks.cell_sums import Grouping, summed
+from gnnvcell.tasks.cell_tests import overlap_at_n
+from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.delta_scores import CORRELATIONS, ERRORS, score_deltas, score_means
 from gnnvcell.tasks.matching import Match, match_cells, targets_of
 from gnnvcell.tasks.mean_effect import MeanEffect, of_training_cells, of_training_names, others
 from gnnvcell.tasks.real_effects import Half, RealEffects, measure_effects, shares
+from gnnvcell.tasks.real_tests import RealTests
 
 # A sum of predicted expression beyond this ratio to the real one is more than a model's mistake.
 _SCALES_APART = 2.0
@@ -36,11 +42,17 @@ class PredictedCellsConfig(Config):
         splits: splits of the real cells into disjoint halves, for the ceiling; 0 leaves it out.
         seed: of the splits.
         strata: most strata by effect size and by graph support.
+        differential: also test for differential expression; the cells of one cell type are then held in memory.
+        fdr: level of significance.
+        threads: of the tests.
     """
 
     splits: int = 5
     seed: int = 0
     strata: int = 4
+    differential: bool = True
+    fdr: float = 0.05
+    threads: int = 1
 
 
 class PredictedCells:
@@ -63,6 +75,7 @@ class PredictedCells:
         training: names of training perturbations among the real cells, where there is no file of them.
         held_out: names that a prediction must have; any may be missing when left out.
         support: perturbation to graph evidence, for the strata.
+        tables: given tables of differential expression, and where that of the real cells is kept.
         config: settings.
         progress: bars on stderr.
 
@@ -82,6 +95,7 @@ class PredictedCells:
         training: Iterable[str] = (),
         held_out: Iterable[str] = (),
         support: Mapping[str, float] | None = None,
+        tables: DETables | None = None,
         config: PredictedCellsConfig | None = None,
         progress: bool = True,
     ) -> None:
@@ -97,6 +111,9 @@ class PredictedCells:
             self.mean_effect = of_training_names(self._effects, names)
         else:
             self.mean_effect = others()
+        self._tests: RealTests | None = None
+        if self.config.differential:
+            self._tests = RealTests(real, self._effects, tables or DETables(), threads=self.config.threads)
 
     def evaluate(self, predicted: Cells) -> CellScores:
         """Score a prediction.
@@ -116,20 +133,38 @@ class PredictedCells:
         truth = _Truth.of(self._effects, rows, self.mean_effect, self._real.genes)
         scores = truth.scores(deltas, means)
         floors = truth.floors()
+        significant = self._add_overlaps(predicted, match, truth, scores, floors)
         ceiling = truth.ceiling(self._effects.halves)
         table = self._per_perturbation(match, rows, cells, truth, scores)
         mean_floor = floors.get(MEAN_EFFECT, pd.DataFrame(index=scores.index))
         strata = {"scores": scores, "floor": mean_floor, "ceiling": ceiling, "strata": self.config.strata}
         return CellScores(
-            metrics=averages(scores),
+            metrics=_with_composite(scores, floors),
             per_perturbation=table,
             floors={name: averages(floor) for name, floor in floors.items()},
             ceilings=averages(ceiling),
             by_effect_size=by_strata(table["effect_size"].to_numpy(), **strata),
             by_support=by_strata(table["support"].to_numpy(), **strata) if self._support else pd.DataFrame(),
-            effects=ScoredEffects(deltas, truth.deltas, truth.scored, table.index.to_numpy(), self._real.genes),
+            effects=ScoredEffects(
+                deltas, truth.deltas, truth.scored, table.index.to_numpy(), self._real.genes, significant
+            ),
             notes=[*match.notes, *self._notes(match, means, truth)],
         )
+
+    def _add_overlaps(
+        self, predicted: Cells, match: Match, truth: "_Truth", scores: pd.DataFrame, floors: dict[str, pd.DataFrame]
+    ) -> NDArray[np.bool_] | None:
+        """Add the overlap of differentially expressed genes to the scores; returns which genes are, in truth."""
+        if self._tests is None:
+            return None
+        constant = truth.mean_expression if MEAN_EFFECT in floors else None
+        tests, of_mean = self._tests.against(predicted, match, truth.rows, constant)
+        true = self._tests.tests.take(truth.rows)
+        scores[OVERLAP] = overlap_at_n(tests, true, fdr=self.config.fdr)
+        floors[NO_CHANGE][OVERLAP] = 0.0  # where nothing changes, nothing is called
+        if of_mean is not None:
+            floors[MEAN_EFFECT][OVERLAP] = overlap_at_n(of_mean, true, fdr=self.config.fdr)
+        return true.fdr < self.config.fdr
 
     def _rows(self, match: Match) -> NDArray[np.int64]:
         """The row of the real effects for each matched row."""
@@ -181,6 +216,15 @@ class PredictedCells:
         return notes
 
 
+def _with_composite(scores: pd.DataFrame, floors: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Means of scores, and the challenge's composite of them where there are tests and a mean effect."""
+    metrics = averages(scores)
+    if OVERLAP in scores and MEAN_EFFECT in floors:
+        plain, base = ({str(k): float(v) for k, v in table.mean().items()} for table in (scores, floors[MEAN_EFFECT]))
+        metrics[COMPOSITE] = challenge_2025_score(plain, base)
+    return metrics
+
+
 def _columns(match: Match) -> tuple[list[str], list[str]]:
     return match.perturbations.tolist(), match.contexts.tolist()
 
@@ -206,12 +250,16 @@ class _Truth:
         by_delta = score_deltas(deltas, self.deltas, self.scored, centre=self.centre, contexts=self.contexts)
         return pd.concat([by_delta, score_means(means, self.means)], axis=1)
 
+    @property
+    def mean_expression(self) -> NDArray[np.float64]:
+        """(rows, genes) expression under the mean effect, which cannot be below 0."""
+        return np.maximum(self.means - self.deltas + self.centre, 0.0)
+
     def floors(self) -> dict[str, pd.DataFrame]:
         """What no change and the mean effect score; the latter only where there is a mean."""
-        control = self.means - self.deltas
-        found = {NO_CHANGE: self.scores(np.zeros_like(self.deltas), control)}
+        found = {NO_CHANGE: self.scores(np.zeros_like(self.deltas), self.means - self.deltas)}
         if np.isfinite(self.centre).all():
-            found[MEAN_EFFECT] = self.scores(self.centre, control + self.centre)
+            found[MEAN_EFFECT] = self.scores(self.centre, self.mean_expression)
         return found
 
     def ceiling(self, halves: Sequence[tuple[Half, Half]]) -> pd.DataFrame:

@@ -70,6 +70,7 @@ class RealEffects:
         share: (rows, batches) share of a row's cells in each batch.
         controls: expression of control cells.
         batch_names: (batches,) names.
+        row_of: (cells of the screen,) row of each cell, -1 in control cells.
         halves: pairs of disjoint halves, one pair for each split.
     """
 
@@ -82,6 +83,7 @@ class RealEffects:
     share: NDArray[np.float64]
     controls: BatchedControls
     batch_names: NDArray
+    row_of: NDArray[np.int64]
     halves: Sequence[tuple[Half, Half]] = ()
 
 
@@ -121,6 +123,7 @@ def measure_effects(
         share=shares(layout.rows, cells.batch_code, len(cells.batches)),
         controls=controls,
         batch_names=np.asarray(cells.batches, dtype=str),
+        row_of=layout.rows.group,
         halves=halves,
     )
 
@@ -144,7 +147,7 @@ class _Layout:
     controls: Grouping  # control cells by cell type and batch
     perturbation: NDArray[np.int64]  # (rows,) codes
     context: NDArray[np.int64]  # (rows,) codes
-    batch: NDArray[np.int64]  # (cells,) codes
+    batch: NDArray  # (cells,) codes
     shape: tuple[int, int]  # cell types, batches
 
     @classmethod

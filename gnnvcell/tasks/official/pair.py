@@ -13,7 +13,7 @@ from gnnvcell import keys
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.values import ValueKind
 from gnnvcell.errors import DataError
-from gnnvcell.tasks.matching import Match, match_cells
+from gnnvcell.tasks.matching import Match, match_cells, match_genes
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,27 @@ def official_pairs(predicted: Cells, real: Cells) -> list[OfficialPair]:
         notes, digest = [*match.notes, *notes], _content_digest(truth)
         pairs.append(OfficialPair(guess, truth, context, predicted.values, real.values, digest, notes))
     return pairs
+
+
+def official_cells(cells: Cells, pair: OfficialPair) -> ad.AnnData:
+    """Other cells of a pair's cell type, such as training cells, in the form and the gene order of the pair.
+
+    Args:
+        cells: with control cells.
+        pair: what they shall stand beside.
+
+    Raises:
+        DataError: genes do not fit, no cell is of the pair's cell type, or none of them is a control.
+    """
+    columns, _ = match_genes(cells.genes, pair.real.var_names.to_numpy(), whose="the training file")
+    one = len(cells.contexts) == 1
+    inside = np.full(len(cells.code), True) if one else cells.contexts[cells.context_code].astype(str) == pair.context
+    if not (inside & cells.is_control).any():
+        raise DataError(
+            f"the training file has no control cells of {pair.context!r}", found=", ".join(map(str, cells.contexts[:5]))
+        )
+    labels = _labels(cells.code.astype(np.int64), np.asarray(cells.perturbations, dtype=str))
+    return _anndata(cells, np.flatnonzero(inside), labels, columns, pair.real.var_names.to_numpy())
 
 
 def _predicted(

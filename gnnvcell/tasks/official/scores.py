@@ -13,6 +13,7 @@ class OfficialScores:
     Args:
         scorer: "vcc2025" or "vcc2026".
         version: package and version that gave the numbers.
+        context: the cell type that was scored; empty where the files name none.
         table: index metric; columns ``prediction``, and where a baseline was asked for ``baseline`` and ``score``;
             with vcc2026 also ``replicate``, the split-half value that counts as 1.
         per_perturbation: index perturbation; one column per metric that has a value for each perturbation.
@@ -23,6 +24,7 @@ class OfficialScores:
 
     scorer: str
     version: str
+    context: str
     table: pd.DataFrame
     per_perturbation: pd.DataFrame
     overall: float

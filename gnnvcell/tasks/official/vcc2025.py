@@ -9,7 +9,7 @@ import pandas as pd
 from gnnvcell import keys
 from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import DataError
-from gnnvcell.tasks.de_tables import DETables
+from gnnvcell.tasks.de_tables import DETables, read_de_table
 from gnnvcell.tasks.official.pair import OfficialPair
 from gnnvcell.tasks.official.running import recorded, require_scorer, scorer_version
 from gnnvcell.tasks.official.scores import OfficialScores
@@ -39,7 +39,7 @@ def score_vcc2025(
     *,
     config: Vcc2025Config | None = None,
     train: ad.AnnData | None = None,
-    de: DETables | None = None,
+    tables: DETables | None = None,
 ) -> OfficialScores:
     """Score a prediction by ``cell_eval.MetricsEvaluator``.
 
@@ -54,18 +54,18 @@ def score_vcc2025(
         config: settings.
         train: cells whose mean of perturbation means is the baseline, as ``official_cells`` gives them; the real cells
             when left out.
-        de: tables of differential expression to use or to keep.
+        tables: tables of differential expression to use or to keep.
 
     Raises:
         DependencyError: cell-eval is not installed.
         DataError: cell-eval refuses the data, with its own message.
     """
-    config, out, de = config or Vcc2025Config(), Path(out), de or DETables()
+    config, out, tables = config or Vcc2025Config(), Path(out), tables or DETables()
     scorer = require_scorer("cell_eval")
     version = f"cell-eval {scorer_version('cell-eval')}"
     out.mkdir(parents=True, exist_ok=True)
     key = digest_of([version, pair.real_digest])
-    de_real, de_predicted = de.real_table(key), de.predicted_table()
+    de_real, de_predicted = tables.real_table(key), tables.predicted_table()
     with recorded(out / "scorer.log", version):
         evaluator = scorer.MetricsEvaluator(
             pair.predicted,
@@ -79,7 +79,7 @@ def score_vcc2025(
         compute: dict[str, Any] = {"profile": config.profile, "skip_metrics": _SKIPPED, "break_on_error": True}
         results, aggregate = evaluator.compute(**compute)
         if de_real is None:
-            de.keep(key, out / "real_de.csv")
+            tables.keep(key, read_de_table(out / "real_de.csv"))
         baseline = score = None
         if config.baseline:
             base = scorer.build_base_mean_adata(
@@ -103,7 +103,14 @@ def score_vcc2025(
         overall = float(scaled.pop("avg_score"))
         table["baseline"], table["score"] = _means(baseline), pd.Series(scaled, dtype=float)
     return OfficialScores(
-        "vcc2025", version, table.rename_axis("metric"), _by_perturbation(results), overall, out, pair.notes
+        "vcc2025",
+        version,
+        pair.context,
+        table.rename_axis("metric"),
+        _by_perturbation(results),
+        overall,
+        out,
+        pair.notes,
     )
 
 

@@ -42,7 +42,7 @@ def score_vcc2026(
     *,
     config: Vcc2026Config | None = None,
     cache: str | Path | None = None,
-    de: DETables | None = None,
+    tables: DETables | None = None,
 ) -> OfficialScores:
     """Score a prediction by ``cell_eval2.compute_metrics``, integer counts on both sides.
 
@@ -55,16 +55,16 @@ def score_vcc2026(
             score.csv, run_meta.json, run_params.yaml, scorer.log.
         config: settings.
         cache: folder of what is known of the real cells; ``out/cache`` when left out.
-        de: given tables of differential expression; they cannot be used together with the baseline.
+        tables: given tables of differential expression; they cannot be used together with the baseline.
 
     Raises:
         DependencyError: cell-eval2 is not installed.
         ConfigError: given tables of differential expression and a baseline at once.
         DataError: one of the files does not hold integer counts, or cell-eval2 refuses the data.
     """
-    config, out, de = config or Vcc2026Config(), Path(out), de or DETables()
+    config, out, tables = config or Vcc2026Config(), Path(out), tables or DETables()
     pair.require_counts("vcc2026")
-    if config.baseline and (de.real or de.predicted):
+    if config.baseline and (tables.real or tables.predicted):
         raise ConfigError(
             "given tables of differential expression cannot be scored on the scale of vcc2026",
             expected="tables computed from the cells, for both ends of the scale alike",
@@ -80,7 +80,7 @@ def score_vcc2026(
         runs = require_scorer("cell_eval2.run")
         names = runs.metric_output_names(settings)
         results = scorer.compute_metrics(
-            pair.predicted, pair.real, config=settings, de_real=de.real, de_pred=de.predicted, write_de=True
+            pair.predicted, pair.real, config=settings, de_real=tables.real, de_pred=tables.predicted, write_de=True
         )
         aggregate = scorer.aggregate_metrics_wide(results, metrics=names)
         results.write_csv(out / "results.csv")
@@ -89,7 +89,7 @@ def score_vcc2026(
     table, overall = _table(aggregate, score)
     by_perturbation = results.to_pandas().pivot(index="perturbation", columns="metric", values="value")
     by_perturbation = by_perturbation.rename_axis(columns=None)
-    return OfficialScores("vcc2026", version, table, by_perturbation, overall, out, pair.notes)
+    return OfficialScores("vcc2026", version, pair.context, table, by_perturbation, overall, out, pair.notes)
 
 
 def _settings(scorer: Any, config: Vcc2026Config, *, out: Path, cache: Path) -> Any:

@@ -1,0 +1,129 @@
+"""``gnnvcell evaluate``: score predicted cells against real ones, by our scores and by the official scorers."""
+
+import argparse
+from typing import Any
+
+SCORERS = ("ours", "vcc2025", "vcc2026")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the verb."""
+    from gnnvcell.cli.fields import add_field_arguments
+
+    verb = subparsers.add_parser(
+        "evaluate",
+        help="score predicted cells against real ones, also by the official scorers",
+        description="Score PRED against REAL: tables, CSV, JSON, figures and the page evaluate.html in OUT. Genes, "
+        "perturbations and cell types are brought together by name; effects are taken against the real controls. "
+        "The official scorers need: pip install 'gnnvcell[eval]'.",
+    )
+    verb.add_argument("predicted", metavar="PRED", help="predicted cells (.h5ad, .zarr), counts or log1p-normalised")
+    verb.add_argument("real", metavar="REAL", help="real cells, with controls in every batch")
+    verb.add_argument("--out", required=True, metavar="DIR", help="folder of all results")
+    verb.add_argument(
+        "--scorer",
+        nargs="+",
+        choices=SCORERS,
+        default=["ours"],
+        metavar="SCORER",
+        help="ours (default), vcc2025 (cell-eval), vcc2026 (cell-eval2, integer counts); several may be given",
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    verb.add_argument("--quiet", action="store_true", help="no progress, no tables")
+    _add_fields(verb, add_field_arguments)
+    _add_reference(verb.add_argument_group("mean effect, ceiling and strata (ours)"))
+    _add_tests(verb.add_argument_group("differential expression and official scorers"))
+    verb.set_defaults(run=run_evaluate)
+
+
+def _add_fields(verb: argparse.ArgumentParser, add_field_arguments: Any) -> None:
+    add_field_arguments(verb)
+    for name, metavar, what in (
+        ("perturbation", "COLUMN", "obs column of perturbations"),
+        ("control", "LABEL", "label of control cells"),
+        ("layer", "NAME", "layer of the values"),
+    ):
+        verb.add_argument(f"--pred-{name}", metavar=metavar, help=f"{what} in PRED, where it differs from REAL")
+
+
+def _add_reference(group: Any) -> None:
+    group.add_argument("--train", metavar="FILE", help="training cells: their mean effect is the centre and the floor")
+    group.add_argument("--split", metavar="TOML", help="split of REAL: its training perturbations give the mean effect")
+    group.add_argument(
+        "--part", choices=("val", "test"), default="test", help="part of --split that must be predicted (default: test)"
+    )
+    group.add_argument("--support", metavar="CSV", help="columns perturbation, support: graph evidence, for the strata")
+    group.add_argument(
+        "--graph", metavar="DIR", help="saved gene graph: support is how many training perturbations it links to"
+    )
+    group.add_argument("--splits", type=int, default=5, metavar="N", help="split halves, for the ceiling (default: 5)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split halves (default: 0)")
+
+
+def _add_tests(group: Any) -> None:
+    group.add_argument("--no-de", action="store_true", help="ours: leave differential expression out")
+    group.add_argument("--de-real", metavar="FILE", help="given differential expression of REAL (CSV, Parquet)")
+    group.add_argument("--de-pred", metavar="FILE", help="the same of PRED")
+    group.add_argument(
+        "--cache", metavar="DIR", help="what is known of REAL, for the next prediction (default: OUT/cache)"
+    )
+    group.add_argument("--no-baseline", action="store_true", help="official: no baseline, so no scaled score; faster")
+    group.add_argument(
+        "--profile", default="vcc", metavar="NAME", help="vcc2025: vcc (default), minimal, full, de, anndata"
+    )
+    group.add_argument("--backend", default="pdex", metavar="NAME", help="vcc2026: pdex (default), scanpy, gpudge")
+    group.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the tests (default: 1)")
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Run ``gnnvcell evaluate``."""
+    import json
+    import sys
+
+    from gnnvcell.cli.fields import fields_of
+    from gnnvcell.report.evaluation import EvaluationConfig, evaluate_files
+    from gnnvcell.report.evaluation_tables import as_json, score_text
+
+    fields = fields_of(arguments)
+    changes = {name: getattr(arguments, f"pred_{name}") for name in ("perturbation", "control", "layer")}
+    found = evaluate_files(
+        arguments.predicted,
+        arguments.real,
+        arguments.out,
+        fields=fields,
+        predicted_fields=fields.model_copy(update={name: value for name, value in changes.items() if value}),
+        config=EvaluationConfig.parse(_settings(arguments), where="evaluate"),
+        extras={"command": " ".join(["gnnvcell", *sys.argv[1:]])},
+        progress=not arguments.quiet,
+    )
+    if arguments.json:
+        print(json.dumps(as_json(found.ours, found.official), indent=1))
+    elif not arguments.quiet:
+        print(score_text(found.ours, found.official))
+        print(f"\nscores.json, CSV files and figures: {arguments.out}\npage: {found.page}")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "scorers": arguments.scorer,
+        **{name: getattr(arguments, name) for name in ("train", "split", "part", "support", "graph", "cache")},
+        **{name: getattr(arguments, name) for name in ("de_real", "de_pred")},
+        "ours": {
+            "splits": arguments.splits,
+            "seed": arguments.seed,
+            "differential": not arguments.no_de,
+            "threads": arguments.threads,
+        },
+        "vcc2025": {
+            "profile": arguments.profile,
+            "baseline": not arguments.no_baseline,
+            "threads": arguments.threads,
+        },
+        "vcc2026": {
+            "backend": arguments.backend,
+            "baseline": not arguments.no_baseline,
+            "seed": arguments.seed,
+            "threads": arguments.threads,
+        },
+    }

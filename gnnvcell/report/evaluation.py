@@ -1,0 +1,217 @@
+"""Evaluate a file of predicted cells against a file of real ones: scorers, tables, page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from tqdm import tqdm
+
+from gnnvcell.config import Config
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.fields import FieldsConfig
+from gnnvcell.errors import ConfigError, FileFormatError
+from gnnvcell.files import require_file
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.measured_neighbours import measured_neighbours
+from gnnvcell.report.evaluation_page import write_evaluation
+from gnnvcell.tasks.cell_scores import CellScores
+from gnnvcell.tasks.de_tables import DETables
+from gnnvcell.tasks.official.pair import official_cells, official_pairs
+from gnnvcell.tasks.official.scores import OfficialScores
+from gnnvcell.tasks.official.vcc2025 import Vcc2025Config, score_vcc2025
+from gnnvcell.tasks.official.vcc2026 import Vcc2026Config, score_vcc2026
+from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
+
+Scorer = Literal["ours", "vcc2025", "vcc2026"]
+SUPPORT = "support"
+
+
+class EvaluationConfig(Config):
+    """What to evaluate, and how.
+
+    Args:
+        scorers: ours, vcc2025, vcc2026.
+        train: file of training cells; its mean effect is the centre and the floor.
+        split: split of the real file (TOML); its training perturbations give the mean, all held-out ones are asked for.
+        part: held-out part of the split.
+        support: CSV with columns perturbation and support.
+        graph: saved gene graph, to count the training perturbations it links to.
+        cache: folder of what is known of the real cells; ``out/cache`` when left out.
+        de_real: table of differential expression of the real cells.
+        de_pred: the same of the prediction.
+        ours: settings of our scores.
+        vcc2025: settings of cell-eval.
+        vcc2026: settings of cell-eval2.
+    """
+
+    scorers: tuple[Scorer, ...] = ("ours",)
+    train: Path | None = None
+    split: Path | None = None
+    part: Literal["val", "test"] = "test"
+    support: Path | None = None
+    graph: Path | None = None
+    cache: Path | None = None
+    de_real: Path | None = None
+    de_pred: Path | None = None
+    ours: PredictedCellsConfig = PredictedCellsConfig()
+    vcc2025: Vcc2025Config = Vcc2025Config()
+    vcc2026: Vcc2026Config = Vcc2026Config()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation found and where it is written.
+
+    Args:
+        page: evaluate.html.
+        ours: our scores, if they were asked for.
+        official: scores of official scorers, one for each cell type.
+    """
+
+    page: Path
+    ours: CellScores | None
+    official: list[OfficialScores]
+
+
+def evaluate_files(
+    predicted: str | Path,
+    real: str | Path,
+    out: str | Path,
+    *,
+    fields: FieldsConfig | None = None,
+    predicted_fields: FieldsConfig | None = None,
+    config: EvaluationConfig | None = None,
+    extras: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Evaluation:
+    """Score predicted cells by one or more scorers, and write everything down.
+
+    Args:
+        predicted: file of predicted cells.
+        real: file of real cells.
+        out: folder of the results.
+        fields: columns and labels of the real (and training) cells; found where they are not named.
+        predicted_fields: those of the prediction; as of the real cells when left out.
+        config: what to evaluate.
+        extras: more provenance for the page, such as the command.
+        progress: bars on stderr.
+
+    Raises:
+        DependencyError: an official scorer that was asked for is not installed.
+        ConfigError: settings that exclude each other.
+        FileFormatError, DataError: a file is missing or damaged, or what it holds cannot be scored.
+    """
+    config, out, fields = config or EvaluationConfig(), Path(out), fields or FieldsConfig()
+    _check(config)
+    truth = Cells.open(real, fields)
+    guess = Cells.open(predicted, predicted_fields or fields)
+    train = Cells.open(config.train, fields) if config.train else None
+    cache = config.cache or out / "cache"
+    ours = None
+    if "ours" in config.scorers:
+        ours = _score_ours(guess, truth, train, config, cache, progress)
+    official = _score_official(guess, truth, train, config, out, cache, progress)
+    provenance = {
+        "prediction": str(predicted),
+        "real": str(real),
+        **_sizes("prediction", guess),
+        **_sizes("real", truth),
+        "settings": config.model_dump(mode="json", exclude_none=True),
+        **(extras or {}),
+    }
+    page = write_evaluation(out, ours, official, title=f"Evaluation of {Path(predicted).name}", extras=provenance)
+    return Evaluation(page, ours, official)
+
+
+def _check(config: EvaluationConfig) -> None:
+    for first, second in (("train", "split"), ("support", "graph")):
+        if getattr(config, first) and getattr(config, second):
+            raise ConfigError(f"--{first} and --{second} exclude each other", remedy="give one of the two")
+
+
+def _score_ours(
+    guess: Cells, truth: Cells, train: Cells | None, config: EvaluationConfig, cache: Path, progress: bool
+) -> CellScores:
+    split = read_split(config.split, truth) if config.split else None
+    training = [] if split is None else split.training
+    task = PredictedCells(
+        truth,
+        train=train,
+        training=training,
+        held_out=[] if split is None else split.held_out(config.part),
+        support=_support(config, guess, truth, train, training),
+        tables=DETables(config.de_real, config.de_pred, cache),
+        config=config.ours,
+        progress=progress,
+    )
+    return task.evaluate(guess)
+
+
+def _support(
+    config: EvaluationConfig, guess: Cells, truth: Cells, train: Cells | None, training: Sequence[str]
+) -> dict[str, float]:
+    """Graph evidence by perturbation: from a file, counted in a graph, or as the prediction states it."""
+    if config.support:
+        return read_support(config.support)
+    if config.graph:
+        graph = GeneGraph.load(config.graph)
+        measured = train.perturbations if train is not None else training or truth.perturbations
+        counts = measured_neighbours(graph, truth.perturbations, measured)
+        return dict(zip(map(str, truth.perturbations), counts.astype(float).tolist(), strict=True))
+    if SUPPORT in guess.obs:
+        values = pd.to_numeric(guess.obs[SUPPORT], errors="coerce").to_numpy()
+        means = pd.Series(values[guess.code >= 0]).groupby(guess.code[guess.code >= 0]).mean()
+        return {str(guess.perturbations[code]): float(value) for code, value in means.items()}
+    return {}
+
+
+def read_support(path: str | Path) -> dict[str, float]:
+    """Perturbation to graph evidence, from a CSV file with the columns ``perturbation`` and ``support``.
+
+    Raises:
+        FileFormatError: missing, another format, a column is missing, or a value is no number.
+    """
+    path = require_file(path)
+    try:
+        table = pd.read_csv(path, dtype={"perturbation": str})
+    except (ValueError, pd.errors.ParserError) as error:
+        raise FileFormatError(f"{path} is not a CSV file", found=str(error).splitlines()[0]) from error
+    missing = [name for name in ("perturbation", SUPPORT) if name not in table]
+    if missing:
+        raise FileFormatError(
+            f"{path} has no column {' or '.join(missing)}",
+            expected="columns perturbation, support",
+            found=", ".join(map(str, table.columns)),
+        )
+    values = pd.to_numeric(table[SUPPORT], errors="coerce")
+    if values.isna().any():
+        raise FileFormatError(f"{path}: support is no number", found=str(table[SUPPORT][values.isna()].iloc[0]))
+    return dict(zip(table["perturbation"], values.astype(float), strict=True))
+
+
+def _score_official(
+    guess: Cells, truth: Cells, train: Cells | None, config: EvaluationConfig, out: Path, cache: Path, progress: bool
+) -> list[OfficialScores]:
+    scorers = [scorer for scorer in config.scorers if scorer != "ours"]
+    found = []
+    for scorer in scorers:
+        # cell-eval changes the matrices it is given, so every scorer gets its own.
+        pairs = official_pairs(guess, truth)
+        for pair in tqdm(pairs, desc=f"scoring by {scorer}", unit="cell type", disable=None if progress else True):
+            folder = out / scorer / pair.context if len(pairs) > 1 else out / scorer
+            tables = DETables(config.de_real, config.de_pred, cache)
+            if scorer == "vcc2025":
+                cells = None if train is None else official_cells(train, pair)
+                found.append(score_vcc2025(pair, folder, config=config.vcc2025, train=cells, tables=tables))
+            else:
+                kept = cache / scorer
+                found.append(score_vcc2026(pair, folder, config=config.vcc2026, cache=kept, tables=tables))
+    return found
+
+
+def _sizes(what: str, cells: Cells) -> dict[str, str]:
+    controls = int(cells.is_control.sum())
+    size = f"{len(cells.code):,} cells ({controls:,} controls) x {len(cells.genes):,} genes"
+    return {f"{what} holds": f"{size}, {len(cells.perturbations):,} perturbations, {cells.values.value}"}

@@ -1,0 +1,158 @@
+"""Scores of an evaluation as text, CSV, JSON and tables of a page."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gnnvcell.files import write_text
+from gnnvcell.report.html import Cell, DataTable
+from gnnvcell.tasks.cell_scores import CellScores
+from gnnvcell.tasks.official.scores import OfficialScores
+
+OURS = "ours"
+TITLES = {
+    OURS: "gnnvcell",
+    "vcc2025": "Virtual Cell Challenge 2025",
+    "vcc2026": "Virtual Cell Challenge 2026",
+}
+METRIC_NAMES = {
+    "centred_pearson_delta": "centred Pearson delta",
+    "pearson_delta": "Pearson delta",
+    "mae": "MAE",
+    "mse": "MSE",
+    "pds_cosine": "PDS, cosine",
+    "amplitude": "amplitude (median, 1 is right)",
+    "overlap_at_n": "DE overlap at N",
+    "normalised_retrieval": "normalised retrieval",
+    "vcc2025": "VCC 2025 composite",
+}
+
+
+def score_text(ours: CellScores | None, official: Sequence[OfficialScores] = ()) -> str:
+    """All scores as tables for a terminal."""
+    parts = []
+    if ours is not None:
+        parts.append("\n".join([_text(ours.table), *(f"note: {note}" for note in ours.notes)]))
+    for part in official:
+        where = f", {part.context}" if part.context else ""
+        lines = [f"{TITLES[part.scorer]} ({part.version}{where})", _text(part.table)]
+        if np.isfinite(part.overall):
+            lines.append(f"average score {part.overall:.4f}")
+        parts.append("\n".join([*lines, *(f"note: {note}" for note in part.notes)]))
+    return "\n\n".join(parts)
+
+
+def _text(table: pd.DataFrame) -> str:
+    return table.map(_number).to_string()
+
+
+def _number(value: float) -> str:
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
+
+
+def write_tables(out: Path, ours: CellScores | None, official: Sequence[OfficialScores]) -> list[Path]:
+    """CSV files of every scorer in its folder: scores.csv and per_perturbation.csv, with ours also the strata."""
+    tables: dict[str, pd.DataFrame] = {}
+    if ours is not None:
+        tables |= {f"{OURS}/scores": ours.table, f"{OURS}/per_perturbation": ours.per_perturbation}
+        strata = {"by_effect_size": ours.by_effect_size, "by_support": ours.by_support}
+        tables |= {f"{OURS}/{name}": table.set_index("from") for name, table in strata.items() if len(table)}
+    for part in official:
+        folder = part.folder.relative_to(out)
+        tables |= {f"{folder}/scores": part.table, f"{folder}/per_perturbation": part.per_perturbation}
+    return [write_text(out / f"{name}.csv", table.to_csv()) for name, table in tables.items()]
+
+
+def as_json(ours: CellScores | None, official: Sequence[OfficialScores]) -> dict[str, Any]:
+    """All scores as plain values; what is not defined is null."""
+    found: dict[str, Any] = {}
+    if ours is not None:
+        found[OURS] = {
+            "metrics": _plain(ours.metrics),
+            "floors": {name: _plain(floor) for name, floor in ours.floors.items()},
+            "ceilings": _plain(ours.ceilings),
+            "by_effect_size": _records(ours.by_effect_size),
+            "by_support": _records(ours.by_support),
+            "notes": ours.notes,
+        }
+    for part in official:
+        found.setdefault(part.scorer, []).append(
+            {
+                "version": part.version,
+                "cell_type": part.context,
+                "metrics": json.loads(part.table.to_json(orient="index")),
+                "average_score": _plain({"": part.overall})[""],
+                "notes": part.notes,
+            }
+        )
+    return found
+
+
+def _plain(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records"))
+
+
+def our_tables(scores: CellScores) -> list[DataTable]:
+    """The table of our scores, floors and ceiling, for a page."""
+    names = {"prediction": "prediction", "no_change": "no change", "mean_effect": "mean effect", "ceiling": "ceiling"}
+    table = scores.table
+    rows: list[list[str | Cell]] = [
+        [METRIC_NAMES.get(str(metric), str(metric)), *(Cell(_shown(value), best=i == 0) for i, value in enumerate(row))]
+        for metric, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return [DataTable("", ("score", *(names[column] for column in table.columns)), rows)]
+
+
+def official_tables(parts: Sequence[OfficialScores]) -> list[DataTable]:
+    """The tables of one official scorer, one per cell type."""
+    tables = []
+    for part in parts:
+        rows = [
+            [str(metric), *(_shown(value) for value in row)]
+            for metric, row in zip(part.table.index, part.table.to_numpy(), strict=True)
+        ]
+        caption = part.version + (f", {part.context}" if len(parts) > 1 else "")
+        if np.isfinite(part.overall):
+            caption += f": average score {part.overall:.3f}"
+        tables.append(DataTable(caption, ("metric", *map(str, part.table.columns)), rows))
+    return tables
+
+
+def perturbation_table(scores: CellScores) -> DataTable:
+    """Every perturbation with its scores, the strongest first."""
+    table = scores.per_perturbation.sort_values("effect_size", ascending=False)
+    left_out = {"perturbation", "context", "pds_l1"}
+    columns = [str(column) for column in table.columns if column not in left_out]
+    texts = {name: [f"{v:,}" if name in _COUNTED else _shown(float(v)) for v in table[name]] for name in columns}
+    rows = [[str(name), *row] for name, *row in zip(table.index, *texts.values(), strict=True)]
+    header = ("perturbation", *(_SHORT.get(column, METRIC_NAMES.get(column, column)) for column in columns))
+    return DataTable("", header, rows)
+
+
+_COUNTED = ("cells", "predicted_cells")
+_SHORT = {
+    "amplitude": "amplitude",
+    "predicted_cells": "predicted cells",
+    "effect_size": "effect size",
+    "centred_pearson_delta": "centred r",
+    "pearson_delta": "r",
+    "normalised_retrieval": "retrieval",
+    "overlap_at_n": "DE overlap",
+}
+
+
+def _shown(value: float) -> str:
+    if not np.isfinite(value):
+        return "–"
+    text = f"{value:.3f}" if abs(value) >= 0.05 or value == 0 else f"{value:.3g}"
+    return text.replace("-", "−")

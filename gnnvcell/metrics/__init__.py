@@ -1,27 +1,71 @@
 """Scores as functions of arrays; each definition is in the docstring of its function."""
 
+from gnnvcell.metrics.calls import DECalls
+from gnnvcell.metrics.ceiling import ceilings, disjoint_halves, rescaled, spearman_brown
+from gnnvcell.metrics.challenge import vcc2025_score
 from gnnvcell.metrics.deltas import (
     amplitude_ratio,
     mae_delta,
     mse_delta,
+    namesakes_left_out,
     pearson_delta,
-    spearman_brown,
     targets_left_out,
+)
+from gnnvcell.metrics.differential import (
+    de_direction_match,
+    de_nsig_counts,
+    de_sig_genes_recall,
+    de_spearman_lfc_sig,
+    de_spearman_sig,
+    overlap_at,
+    pr_auc,
+    precision_at,
+    roc_auc,
 )
 from gnnvcell.metrics.discrimination import normalised_retrieval, perturbation_discrimination
 from gnnvcell.metrics.labels import average_precision, micro_auroc, per_gene_auroc, per_perturbation_auroc
+from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
+from gnnvcell.metrics.profile import METRICS, averages, score_all
+from gnnvcell.metrics.pseudobulk import PseudoBulk
+from gnnvcell.metrics.strata import by_strata, quantile_edges
 
 __all__ = [
+    "METRICS",
+    "DECalls",
+    "PseudoBulk",
     "amplitude_ratio",
     "average_precision",
+    "averages",
+    "by_strata",
+    "ceilings",
+    "de_direction_match",
+    "de_nsig_counts",
+    "de_sig_genes_recall",
+    "de_spearman_lfc_sig",
+    "de_spearman_sig",
+    "disjoint_halves",
+    "mae",
     "mae_delta",
     "micro_auroc",
+    "most_changed",
+    "mse",
     "mse_delta",
+    "namesakes_left_out",
     "normalised_retrieval",
+    "overlap_at",
     "pearson_delta",
     "per_gene_auroc",
     "per_perturbation_auroc",
     "perturbation_discrimination",
+    "pr_auc",
+    "precision_at",
+    "quantile_edges",
+    "r2",
+    "rescaled",
+    "roc_auc",
+    "score_all",
+    "shift_magnitude",
     "spearman_brown",
     "targets_left_out",
+    "vcc2025_score",
 ]

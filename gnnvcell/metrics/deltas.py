@@ -28,6 +28,21 @@ def targets_left_out(perturbations: NDArray, genes: NDArray) -> NDArray[np.bool_
     return scored
 
 
+def namesakes_left_out(perturbations: NDArray, genes: NDArray) -> NDArray[np.bool_]:
+    """Which pairs cell-eval 0.8 ranks by: all but the gene that is named exactly as the perturbation.
+
+    The targets of "A+B" stay in: prefer ``targets_left_out``.
+
+    Args:
+        perturbations: (perturbations,) names.
+        genes: (genes,) names of the readout genes.
+
+    Returns:
+        (perturbations, genes) bool.
+    """
+    return np.asarray(perturbations, dtype=str)[:, None] != np.asarray(genes, dtype=str)[None, :]
+
+
 def pearson_delta(
     predicted: NDArray, true: NDArray, scored: NDArray | None = None, *, centre: NDArray | None = None
 ) -> NDArray[np.float64]:
@@ -76,18 +91,6 @@ def amplitude_ratio(predicted: NDArray, true: NDArray, scored: NDArray | None = 
     x, y, inside = checked(predicted, true, scored)
     lengths = [np.sqrt(np.where(inside, v * v, 0.0).sum(axis=1)) for v in (x, y)]
     return np.divide(lengths[0], lengths[1], out=np.full(len(x), np.inf), where=lengths[1] > 0)
-
-
-def spearman_brown(half_correlation: NDArray) -> NDArray[np.float64]:
-    """Reliability of a whole from the correlation r of its halves, ``2 r / (1 + r)``: the ceiling of a prediction.
-
-    [Spearman 1910; Brown 1910.] With split-half deltas it says how well even the true effect can be predicted.
-
-    Args:
-        half_correlation: (perturbations,) in (-1, 1].
-    """
-    r = np.asarray(half_correlation, dtype=np.float64)
-    return 2 * r / (1 + r)
 
 
 def _mean(values: NDArray, inside: NDArray[np.bool_]) -> NDArray[np.float64]:

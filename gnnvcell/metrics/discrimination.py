@@ -11,7 +11,12 @@ DISTANCES = ("l1", "l2", "cosine")
 
 
 def perturbation_discrimination(
-    predicted: NDArray, true: NDArray, scored: NDArray | None = None, *, distance: str = "cosine"
+    predicted: NDArray,
+    true: NDArray,
+    scored: NDArray | None = None,
+    *,
+    distance: str = "cosine",
+    centre: NDArray | None = None,
 ) -> NDArray[np.float64]:
     """Perturbation discrimination score (PDS) of the Virtual Cell Challenge, as cell-eval 0.8 computes it.
 
@@ -25,6 +30,7 @@ def perturbation_discrimination(
         true: (perturbations, genes) deltas.
         scored: (perturbations, genes) bool; ``targets_left_out``, or all when left out.
         distance: "l1", "l2" or "cosine" (a zero vector is at distance 1 from everything).
+        centre: (genes,) subtracted from both sides first, the mean training delta; only the cosine notices.
 
     Returns:
         (perturbations,) scores. Ties count as nearer with chance one half.
@@ -36,10 +42,13 @@ def perturbation_discrimination(
     if distance not in DISTANCES:
         raise ConfigError(f"unknown distance {distance!r}", expected=", ".join(DISTANCES))
     x, _, inside = checked(predicted, true, scored)
-    return _share_farther(_distances(x, _filled(true), inside, distance))
+    x, y = _centred(x, true, inside, centre)
+    return _share_farther(_distances(x, y, inside, distance))
 
 
-def normalised_retrieval(predicted: NDArray, true: NDArray, scored: NDArray | None = None) -> NDArray[np.float64]:
+def normalised_retrieval(
+    predicted: NDArray, true: NDArray, scored: NDArray | None = None, *, centre: NDArray | None = None
+) -> NDArray[np.float64]:
     """Rank of p when all true deltas are sorted by their Pearson correlation with the prediction for p, over N.
 
     1 is best, .5 chance; correlations are over p's scored genes.
@@ -48,6 +57,7 @@ def normalised_retrieval(predicted: NDArray, true: NDArray, scored: NDArray | No
         predicted: (perturbations, genes) deltas.
         true: (perturbations, genes) deltas.
         scored: (perturbations, genes) bool; all when left out.
+        centre: (genes,) subtracted from both sides first, the mean training delta.
 
     Returns:
         (perturbations,) scores.
@@ -56,7 +66,7 @@ def normalised_retrieval(predicted: NDArray, true: NDArray, scored: NDArray | No
         DataError: shapes disagree or a scored value is not finite.
     """
     x, _, inside = checked(predicted, true, scored)
-    y = _filled(true)
+    x, y = _centred(x, true, inside, centre)
     count = np.maximum(inside.sum(axis=1, keepdims=True), 1)
     weight = inside.astype(np.float64)
     centred = np.where(inside, x - x.sum(axis=1, keepdims=True) / count, 0.0)
@@ -67,9 +77,12 @@ def normalised_retrieval(predicted: NDArray, true: NDArray, scored: NDArray | No
     return _share_farther(-correlation)
 
 
-def _filled(true: NDArray) -> NDArray[np.float64]:
-    """What another perturbation did where it was not measured counts as no change."""
-    return np.nan_to_num(np.asarray(true, dtype=np.float64))
+def _centred(
+    x: NDArray[np.float64], true: NDArray, inside: NDArray[np.bool_], centre: NDArray | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both sides less the centre; what another perturbation did where it was not measured counts as nothing."""
+    shift = 0.0 if centre is None else np.asarray(centre, dtype=np.float64)
+    return np.where(inside, x - shift, 0.0), np.nan_to_num(np.asarray(true, dtype=np.float64) - shift)
 
 
 def _distances(x: NDArray, y: NDArray, inside: NDArray[np.bool_], distance: str) -> NDArray[np.float64]:

@@ -78,7 +78,7 @@ def _auroc_by_column(scores: NDArray, labels: NDArray, measured: NDArray) -> NDA
     order = np.lexsort((scores[rows, columns], columns))
     rows, columns = rows[order], columns[order]
     values, positive = scores[rows, columns], labels[rows, columns].astype(bool)
-    ranks = _tied_ranks_within(columns, values)
+    ranks = tied_ranks_within(columns, values)
     n_columns = scores.shape[1]
     n_positive = np.bincount(columns, weights=positive, minlength=n_columns)
     n_all = np.bincount(columns, minlength=n_columns)
@@ -88,7 +88,7 @@ def _auroc_by_column(scores: NDArray, labels: NDArray, measured: NDArray) -> NDA
         return np.where(n_pairs > 0, (rank_sum - n_positive * (n_positive + 1) / 2) / n_pairs, np.nan)
 
 
-def _tied_ranks_within(groups: NDArray, values: NDArray) -> NDArray[np.float64]:
+def tied_ranks_within(groups: NDArray, values: NDArray) -> NDArray[np.float64]:
     """Average ranks (from 1) of values within each group; both sorted by (group, value)."""
     if not len(values):
         return np.zeros(0)

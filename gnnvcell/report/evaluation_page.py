@@ -31,9 +31,9 @@ PAGE = "evaluate.html"
 _STRATA_METRICS = (
     "centred_pearson_delta",
     "pearson_delta",
-    "pds_cosine",
+    "discrimination_score_cosine",
     "mse",
-    "overlap_at_n",
+    "overlap_at_N",
     "normalised_retrieval",
 )
 
@@ -79,7 +79,7 @@ def findings(ours: CellScores | None, official: Sequence[OfficialScores]) -> lis
     """What came out, one sentence for each score that leads."""
     found = []
     if ours is not None:
-        for metric in ("centred_pearson_delta", "pds_cosine"):
+        for metric in ("centred_pearson_delta", "discrimination_score_cosine"):
             found += _finding(ours, metric)
     for part in official:
         if np.isfinite(part.overall):
@@ -101,9 +101,9 @@ def _finding(scores: CellScores, metric: str) -> list[str]:
 
 def _our_sections(scores: CellScores, write: FigureWriter) -> list[str]:
     text = (
-        "Floors need no model: no change, and the mean effect of other perturbations. The ceiling is what one half of "
-        "the real cells scores against the other half: correlations are corrected to whole samples (Spearman-Brown), "
-        "errors by the number of cells, ranks not at all."
+        "Floors need no model: no change, and the mean effect of perturbations. The ceiling is what one half of the "
+        "real cells scores against the other half, corrected to whole samples: Spearman-Brown for correlations and "
+        "ranks, the number of cells for errors."
     )
     table = tables_block(our_tables(scores)) + paragraphs([text, *scores.notes])
     figures = "\n".join(_effect_figures(scores, write))

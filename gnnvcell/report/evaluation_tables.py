@@ -10,7 +10,7 @@ import pandas as pd
 
 from gnnvcell.files import write_text
 from gnnvcell.report.html import Cell, DataTable
-from gnnvcell.tasks.cell_scores import CellScores
+from gnnvcell.tasks.cell_scores import EFFECT_SIZE, HEADLINE, SUPPORT, CellScores
 from gnnvcell.tasks.official.scores import OfficialScores
 
 OURS = "ours"
@@ -24,10 +24,10 @@ METRIC_NAMES = {
     "pearson_delta": "Pearson delta",
     "mae": "MAE",
     "mse": "MSE",
-    "pds_cosine": "PDS, cosine",
-    "amplitude": "amplitude (median, 1 is right)",
-    "overlap_at_n": "DE overlap at N",
+    "discrimination_score_cosine": "PDS, cosine",
+    "amplitude_ratio": "amplitude (median, 1 is right)",
     "normalised_retrieval": "normalised retrieval",
+    "overlap_at_N": "DE overlap at N",
     "vcc2025": "VCC 2025 composite",
 }
 
@@ -36,7 +36,7 @@ def score_text(ours: CellScores | None, official: Sequence[OfficialScores] = ())
     """All scores as tables for a terminal."""
     parts = []
     if ours is not None:
-        parts.append("\n".join([_text(ours.table), *(f"note: {note}" for note in ours.notes)]))
+        parts.append("\n".join([_text(ours.headline), *(f"note: {note}" for note in ours.notes)]))
     for part in official:
         where = f", {part.context}" if part.context else ""
         lines = [f"{TITLES[part.scorer]} ({part.version}{where})", _text(part.table)]
@@ -105,7 +105,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def our_tables(scores: CellScores) -> list[DataTable]:
     """The table of our scores, floors and ceiling, for a page."""
     names = {"prediction": "prediction", "no_change": "no change", "mean_effect": "mean effect", "ceiling": "ceiling"}
-    table = scores.table
+    table = scores.headline
     rows: list[list[str | Cell]] = [
         [METRIC_NAMES.get(str(metric), str(metric)), *(Cell(_shown(value), best=i == 0) for i, value in enumerate(row))]
         for metric, row in zip(table.index, table.to_numpy(), strict=True)
@@ -131,8 +131,8 @@ def official_tables(parts: Sequence[OfficialScores]) -> list[DataTable]:
 def perturbation_table(scores: CellScores) -> DataTable:
     """Every perturbation with its scores, the strongest first."""
     table = scores.per_perturbation.sort_values("effect_size", ascending=False)
-    left_out = {"perturbation", "context", "pds_l1"}
-    columns = [str(column) for column in table.columns if column not in left_out]
+    wanted = (*_COUNTED, EFFECT_SIZE, SUPPORT, *HEADLINE)
+    columns = [column for column in wanted if column in table]
     texts = {name: [f"{v:,}" if name in _COUNTED else _shown(float(v)) for v in table[name]] for name in columns}
     rows = [[str(name), *row] for name, *row in zip(table.index, *texts.values(), strict=True)]
     header = ("perturbation", *(_SHORT.get(column, METRIC_NAMES.get(column, column)) for column in columns))
@@ -141,13 +141,14 @@ def perturbation_table(scores: CellScores) -> DataTable:
 
 _COUNTED = ("cells", "predicted_cells")
 _SHORT = {
-    "amplitude": "amplitude",
+    "amplitude_ratio": "amplitude",
     "predicted_cells": "predicted cells",
     "effect_size": "effect size",
     "centred_pearson_delta": "centred r",
     "pearson_delta": "r",
+    "discrimination_score_cosine": "PDS",
     "normalised_retrieval": "retrieval",
-    "overlap_at_n": "DE overlap",
+    "overlap_at_N": "DE overlap",
 }
 
 

@@ -1,24 +1,29 @@
 """CellScores: what a prediction of cells scored, beside what needs no model and what no model can beat."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gnnvcell.metrics import by_strata, ceilings, quantile_edges
+from gnnvcell.metrics.strata import SUPPORT_EDGES
+
 NO_CHANGE, MEAN_EFFECT = "no_change", "mean_effect"
-# In the order in which they are shown; the first is the headline.
+COMPOSITE, SUPPORT, EFFECT_SIZE = "vcc2025", "support", "effect_size"
+# What is shown, in this order; the first leads. All other metrics are in the files.
 HEADLINE = (
     "centred_pearson_delta",
     "pearson_delta",
     "mae",
     "mse",
-    "pds_cosine",
-    "overlap_at_n",
+    "discrimination_score_cosine",
+    "amplitude_ratio",
     "normalised_retrieval",
+    "overlap_at_N",
+    COMPOSITE,
 )
-AMPLITUDE, COMPOSITE, OVERLAP = "amplitude", "vcc2025", "overlap_at_n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +52,14 @@ class CellScores:
     """Scores of one prediction.
 
     Args:
-        metrics: name to mean over perturbations where the score is defined; ``amplitude`` is a median, ``vcc2025`` the
-            composite of the 2025 challenge against the mean effect.
-        per_perturbation: one row per perturbation and cell type; columns ``perturbation``, ``context``, ``cells``,
-            ``predicted_cells``, ``effect_size`` (Euclidean length of the true delta), ``support`` where it is known,
-            and one per metric.
+        metrics: name (of ``gnnvcell.metrics.METRICS``) to mean over perturbations where the score is defined, the
+            median of ``amplitude_ratio``; ``vcc2025``, the composite of the 2025 challenge against the mean effect.
+        per_perturbation: index perturbation, with its cell type where there are several; columns ``perturbation``,
+            ``context``, ``cells``, ``predicted_cells``, ``effect_size`` (Euclidean length of the true delta),
+            ``support`` where it is known, and one per metric.
         floors: name of a baseline to its metrics: ``no_change``, ``mean_effect``.
-        ceilings: metric to what one half of the real cells scores against the other.
-        by_effect_size: scores in quarters of effect size; columns ``from``, ``to``, ``perturbations``, and for each
-            metric the prediction, ``<metric>_floor`` (mean effect) and ``<metric>_ceiling``.
+        ceilings: metric to what a replicate would score, from one half of the real cells against the other.
+        by_effect_size: scores in quantiles of effect size, see ``strata_of``.
         by_support: the same by graph support; empty where it is not known.
         effects: the changes themselves.
         notes: what the reader must know, in sentences.
@@ -79,45 +83,42 @@ class CellScores:
         table = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in columns.items()})
         return table.reindex(list(self.metrics)).rename_axis("metric")
 
-
-def averages(table: pd.DataFrame) -> dict[str, float]:
-    """Metric to its mean over rows where it is defined, NaN where it nowhere is; the amplitude's median."""
-    found = {name: float(table[name].mean()) for name in HEADLINE if name in table}
-    if AMPLITUDE in table:
-        found[AMPLITUDE] = float(table[AMPLITUDE].median())
-    return found
+    @property
+    def headline(self) -> pd.DataFrame:
+        """The rows of ``table`` that are shown first."""
+        return self.table.reindex([name for name in HEADLINE if name in self.metrics])
 
 
-def by_strata(
-    along: NDArray, scores: pd.DataFrame, floor: pd.DataFrame, ceiling: pd.DataFrame, *, strata: int
+def strata_of(
+    along: NDArray, edges: Sequence[float] | NDArray, scores: pd.DataFrame, floor: pd.DataFrame, halves: pd.DataFrame
 ) -> pd.DataFrame:
-    """Means of scores within quantiles of what perturbations differ in; equal values stay together.
+    """Means of scores where perturbations differ in something, with floor and ceiling.
 
     Args:
-        along: (rows,) such as effect size; NaN rows are left out.
+        along: (rows,) such as effect size; NaN is in no stratum.
+        edges: inner edges of the strata.
         scores: (rows) of metrics.
-        floor: the same of a baseline.
-        ceiling: the same of split halves; may be empty.
-        strata: most strata.
+        floor: (rows) of the same metrics; may be empty.
+        halves: (rows) scores of split halves; may be empty.
 
     Returns:
-        Columns ``from``, ``to`` (smallest and largest value in the stratum), ``perturbations``, then for each metric
-        its mean, ``<metric>_floor`` and ``<metric>_ceiling``.
+        Columns ``from``, ``to``, ``perturbations`` of ``gnnvcell.metrics.by_strata``, then for each metric its mean,
+        ``<metric>_floor`` and ``<metric>_ceiling``.
     """
-    along = np.asarray(along, dtype=float)
-    known = np.isfinite(along)
-    edges = np.unique(np.quantile(along[known], np.linspace(0, 1, strata + 1))) if known.any() else np.zeros(0)
-    if len(edges) == 1:
-        edges = np.repeat(edges, 2)
-    rows = []
-    for low, high in pairwise(edges):
-        inside = known & (along >= low) & ((along < high) | (high == edges[-1]))
-        if not inside.any():
-            continue
-        row = {"from": along[inside].min(), "to": along[inside].max(), "perturbations": int(inside.sum())}
-        for name in (metric for metric in HEADLINE if metric in scores):
-            row[name] = scores[name][inside].mean()
-            row[f"{name}_floor"] = floor[name][inside].mean() if name in floor else np.nan
-            row[f"{name}_ceiling"] = ceiling[name][inside].mean() if name in ceiling else np.nan
-        rows.append(row)
-    return pd.DataFrame(rows)
+    table = by_strata(scores, along, edges)
+    names = [str(name) for name in scores.columns]
+    below, between = by_strata(floor, along, edges), by_strata(halves, along, edges)
+    above = pd.DataFrame([ceilings(between.iloc[[row]]) for row in range(len(between))])
+    for name in names:
+        table[f"{name}_floor"] = below.get(name, np.nan)
+        table[f"{name}_ceiling"] = above.get(name, np.nan)
+    order = [column for name in names for column in (name, f"{name}_floor", f"{name}_ceiling")]
+    return table[["from", "to", "perturbations", *order]]
+
+
+def support_edges(support: NDArray, strata: int) -> NDArray[np.float64]:
+    """Inner edges of strata by graph support: none, few, some, many where it counts neighbours, else quantiles."""
+    known = support[np.isfinite(support)]
+    if (known == np.floor(known)).all():
+        return np.array([edge for edge in SUPPORT_EDGES if known.min(initial=0) < edge <= known.max(initial=0)])
+    return quantile_edges(known, strata)

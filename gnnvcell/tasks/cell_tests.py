@@ -1,191 +1,170 @@
-"""Differential expression of the rows of a prediction and of the truth, both against the real control cells."""
+"""Differential expression of real cells, of predicted ones, and of a mean, all against the real control cells."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import anndata as ad
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
 
+from gnnvcell import keys
 from gnnvcell.data.cells import Cells
+from gnnvcell.data.differential import DifferentialExpression, differential_expression
+from gnnvcell.data.differential_cache import DifferentialConfig, cached_differential_expression
 from gnnvcell.data.rank_sum import RankSums, p_values, rank_sums
 from gnnvcell.errors import DataError
-from gnnvcell.tasks.cell_sums import log_normalised
+from gnnvcell.metrics import DECalls
+from gnnvcell.tasks.de_tables import DETables, read_de_table
+from gnnvcell.tasks.in_memory import anndata_of
+from gnnvcell.tasks.matching import Match
+from gnnvcell.tasks.real_effects import RealEffects
+
+_TEST = DifferentialConfig(batch_key=None, min_cells=1, assume="log1p")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class CellTests:
-    """Two-sided Mann-Whitney tests of each row's cells against all control cells of its cell type.
+    """Tests of every real row against all control cells of its cell type, whose values stay in memory.
 
     Args:
-        p_value: (rows, genes) by the normal approximation, corrected for ties and continuity.
-        fdr: (rows, genes) Benjamini-Hochberg within a row.
-        log2_fold_change: (rows, genes) of geometric means, as pdex has it: infinite where one side has no expression,
-            NaN where none has.
-    """
-
-    p_value: NDArray[np.float64]
-    fdr: NDArray[np.float64]
-    log2_fold_change: NDArray[np.float64]
-
-    def take(self, rows: NDArray) -> "CellTests":
-        """The tests of some rows."""
-        return CellTests(self.p_value[rows], self.fdr[rows], self.log2_fold_change[rows])
-
-    def put(self, rows: NDArray, tests: "CellTests") -> None:
-        """Set the tests of some rows."""
-        self.p_value[rows], self.fdr[rows] = tests.p_value, tests.fdr
-        self.log2_fold_change[rows] = tests.log2_fold_change
-
-    def table(self, names: Sequence[str] | NDArray, genes: Sequence[str] | NDArray) -> pd.DataFrame:
-        """One row per perturbation and gene, as pdex writes it."""
-        return pd.DataFrame(
-            {
-                "target": np.repeat(np.asarray(names, dtype=object), len(genes)),
-                "feature": np.tile(np.asarray(genes, dtype=object), len(names)),
-                "log2_fold_change": self.log2_fold_change.ravel(),
-                "p_value": self.p_value.ravel(),
-                "fdr": self.fdr.ravel(),
-            }
-        )
-
-    @classmethod
-    def from_table(
-        cls, table: pd.DataFrame, names: Sequence[str] | NDArray, genes: Sequence[str] | NDArray, *, what: str
-    ) -> "CellTests":
-        """The inverse of ``table``; a gene that a table leaves out for a perturbation counts as not significant.
-
-        Raises:
-            DataError: a perturbation is missing altogether, or one of its genes stands there twice.
-        """
-        rows, columns = pd.Index([str(name) for name in names]), pd.Index([str(gene) for gene in genes])
-        missing = rows.difference(pd.Index(table["target"].astype(str).unique()))
-        if len(missing):
-            raise DataError(
-                f"the table of differential expression of the {what} cells lacks {len(missing)} perturbations",
-                found=", ".join(missing[:5]),
-                remedy="let it be computed",
-            )
-        row, column = rows.get_indexer(table["target"].astype(str)), columns.get_indexer(table["feature"].astype(str))
-        inside = (row >= 0) & (column >= 0)
-        place = row[inside] * len(columns) + column[inside]
-        if len(np.unique(place)) != len(place):
-            raise DataError(f"genes repeat in the table of differential expression of the {what} cells")
-
-        def matrix(name: str, missing: float) -> NDArray[np.float64]:
-            out = np.full(len(rows) * len(columns), missing)
-            out[place] = table[name].to_numpy(dtype=np.float64)[inside]
-            return out.reshape(len(rows), len(columns))
-
-        return cls(matrix("p_value", 1.0), matrix("fdr", 1.0), matrix("log2_fold_change", np.nan))
-
-
-@dataclass(frozen=True, eq=False)
-class CellBlock:
-    """Log-normalised cells of one cell type in memory, by row.
-
-    Args:
-        values: (cells, genes) float32 log1p expression.
-        row: (cells,) their rows, 0 .. rows - 1.
-        rows: number of rows.
-    """
-
-    values: sp.csr_array
-    row: NDArray[np.int64]
-    rows: int
-
-    @classmethod
-    def of(cls, cells: Cells, row_of: NDArray, rows: NDArray, columns: NDArray | None = None) -> "CellBlock":
-        """The cells whose row is among ``rows``, renumbered in their order; ``columns`` picks and orders genes."""
-        number = np.full(int(row_of.max(initial=-1)) + 2, -1, dtype=np.int64)
-        number[rows] = np.arange(len(rows))
-        taken = np.flatnonzero(number[row_of] >= 0)
-        block = sp.csr_array(cells.take(taken))
-        if columns is not None:
-            block = sp.csr_array(block[:, columns])
-        values = sp.csr_array(log_normalised(block, cells.values), dtype=np.float32)
-        return cls(values, number[row_of][taken], len(rows))
-
-    def digest(self) -> str:
-        """Hex SHA-256 of values and rows."""
-        digest = hashlib.sha256(str((self.values.shape, self.rows)).encode())
-        for part in (self.values.data, self.values.indices, self.values.indptr, self.row):
-            digest.update(np.ascontiguousarray(part))
-        return digest.hexdigest()
-
-
-def overlap_at_n(predicted: CellTests, true: CellTests, *, fdr: float = 0.05) -> NDArray[np.float64]:
-    """Overlap of the genes with the largest changes among the significant ones ("DES"), as cell-eval computes it.
-
-    ``|P & T| / k``: T are the k truly significant genes, P the k predicted significant ones with the largest absolute
-    log2 fold change; 0 where no gene is truly significant.
-
-    Args:
-        predicted: tests of predicted cells.
-        true: tests of the real ones, of the same rows and genes.
-        fdr: level of significance.
-
-    Returns:
-        (rows,) between 0 and 1.
-    """
-    truly, called = true.fdr < fdr, predicted.fdr < fdr
-    size = np.where(called, np.nan_to_num(np.abs(predicted.log2_fold_change), nan=0.0, posinf=np.inf), -1.0)
-    rank = np.argsort(np.argsort(-size, axis=1, kind="stable"), axis=1, kind="stable")
-    k = truly.sum(axis=1)
-    shared = (truly & called & (rank < k[:, None])).sum(axis=1)
-    return np.divide(shared, k, out=np.zeros(len(k)), where=k > 0)
-
-
-def run_tests(
-    cells: CellBlock,
-    controls: CellBlock,
-    *,
-    constant: NDArray | None = None,
-    copies: NDArray | None = None,
-    threads: int = 1,
-) -> tuple[CellTests, CellTests | None]:
-    """Test every row's cells against the control cells.
-
-    Args:
-        cells: perturbed cells by row.
-        controls: control cells, one row.
-        constant: (rows, genes) where given, also test cells of each row that all have these values, which is how a mean
-            predicts cells.
-        copies: (rows,) how many of them; as many as there are cells when left out.
+        real: real cells.
+        effects: their rows.
+        tables: given tables, and the cache.
+        alpha: level of significance.
         threads: that work on ranges of genes.
 
-    Returns:
-        The tests of the cells, and of the constant ones.
+    Raises:
+        DataError: a table is given for several cell types, or lacks a perturbation.
     """
-    extra = 0 if constant is None else cells.rows
-    parts = [cells.values, controls.values]
-    group = [cells.row, np.full(controls.values.shape[0], cells.rows + extra)]
-    if constant is not None:
-        constant = constant.astype(np.float32).astype(np.float64)
-        parts.append(sp.csr_array(constant, dtype=np.float32))
-        group.append(np.arange(cells.rows) + cells.rows)
-    matrix = sp.csr_array(sp.vstack(parts, format="csr"))
-    matrix.sort_indices()
-    sums = rank_sums(matrix, np.concatenate(group), cells.rows + extra, threads=threads)
-    sizes, n = np.bincount(cells.row, minlength=cells.rows), controls.values.shape[0]
-    control_mean = sums.sums[-1] / n
-    own = RankSums(sums.u[: cells.rows], sums.ties[: cells.rows], sums.sums[: cells.rows])
-    found = _tests(own, sizes, control_mean, n)
-    if constant is None:
-        return found, None
-    one = slice(cells.rows, 2 * cells.rows)
-    copies = sizes if copies is None else copies
-    return found, _tests(_repeated(sums.u[one], sums.ties[one], constant, copies), copies, control_mean, n)
+
+    real: Cells
+    effects: RealEffects
+    tables: DETables
+    alpha: float = 0.05
+    threads: int = 1
+    _controls: dict[int, ad.AnnData] = field(init=False)
+    _calls: DECalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.real.contexts) > 1 and (self.tables.real or self.tables.predicted):
+            raise DataError(
+                "a table of differential expression belongs to one cell type",
+                found=f"{len(self.real.contexts)} cell types",
+                remedy="evaluate one cell type at a time, or let the tables be computed",
+            )
+        self._controls = {int(code): self._controls_of(int(code)) for code in np.unique(self.effects.context)}
+        parts = {code: np.flatnonzero(self.effects.context == code) for code in self._controls}
+        self._calls = self._gathered({code: self._of_real(code, rows) for code, rows in parts.items()}, parts)
+
+    def of_real(self, rows: NDArray) -> DECalls:
+        """What is truly differentially expressed in some real rows."""
+        return DECalls(self._calls.log2_fold_change[rows], self._calls.fdr[rows], self.alpha)
+
+    def of_predicted(self, predicted: Cells, match: Match, rows: NDArray) -> DECalls:
+        """Tests of predicted cells against the real control cells.
+
+        Args:
+            predicted: predicted cells.
+            match: how they stand against the real ones.
+            rows: (matched,) real rows.
+        """
+        parts = self._parts(rows)
+        if self.tables.predicted is not None:
+            table = read_de_table(self.tables.predicted)
+            return DECalls.of_table(table, match.perturbations, self.real.genes, self.alpha)
+        calls = {code: self._of_cells(predicted, match, code, part) for code, part in parts.items()}
+        return self._gathered(calls, parts)
+
+    def of_mean(self, means: NDArray, rows: NDArray) -> DECalls:
+        """Tests of as many equal cells as there are real ones, which is how a mean predicts cells.
+
+        Args:
+            means: (matched, genes) their log1p expression.
+            rows: (matched,) real rows.
+        """
+        parts = self._parts(rows)
+        calls = {}
+        for code, part in parts.items():
+            copies, controls = self.effects.cells[rows[part]], sp.csr_array(self._controls[code].X)
+            calls[code] = _calls_of_equal_cells(controls, means[part], copies, self)
+        return self._gathered(calls, parts)
+
+    def _parts(self, rows: NDArray) -> dict[int, NDArray[np.int64]]:
+        """Cell type to the places of its rows."""
+        context = self.effects.context[rows]
+        return {code: np.flatnonzero(context == code) for code in self._controls if (context == code).any()}
+
+    def _gathered(self, calls: Mapping[int, DECalls], places: Mapping[int, NDArray]) -> DECalls:
+        shape = (sum(map(len, places.values())), len(self.real.genes))
+        change, fdr = np.zeros(shape, dtype=np.float32), np.ones(shape, dtype=np.float32)
+        for code, part in places.items():
+            change[part], fdr[part] = calls[code].log2_fold_change, calls[code].fdr
+        return DECalls(change, fdr, self.alpha)
+
+    def _controls_of(self, code: int) -> ad.AnnData:
+        rows = np.flatnonzero(self.real.is_control & (self.real.context_code == code))
+        return anndata_of(self.real, rows, np.full(len(self.real.code), keys.NON_TARGETING), log=True)
+
+    def _of_real(self, code: int, rows: NDArray) -> DECalls:
+        names = self.effects.perturbations[rows]
+        if self.tables.real is not None:
+            return DECalls.of_table(read_de_table(self.tables.real), names, self.real.genes, self.alpha)
+        labels = np.append(self.effects.perturbations, "")[self.effects.row_of]
+        cells = anndata_of(self.real, np.flatnonzero(np.isin(self.effects.row_of, rows)), labels, log=True)
+        both = _concatenated(cells, self._controls[code])
+        if self.tables.cache is None:
+            found = differential_expression(both, **_TEST.model_dump(), threads=self.threads)
+        else:
+            found = cached_differential_expression(both, self.tables.cache, _TEST, threads=self.threads)
+        return self._in_order(found, names)
+
+    def _of_cells(self, predicted: Cells, match: Match, code: int, part: NDArray) -> DECalls:
+        labels = np.append(match.perturbations, "")[match.predicted_rows]
+        taken = np.flatnonzero(np.isin(match.predicted_rows, part))
+        cells = anndata_of(predicted, taken, labels, match.columns, self.real.genes, log=True)
+        both = _concatenated(cells, self._controls[code])
+        found = differential_expression(both, **_TEST.model_dump(), threads=self.threads)
+        return self._in_order(found, match.perturbations[part])
+
+    def _in_order(self, found: DifferentialExpression, names: NDArray) -> DECalls:
+        place = {str(name): i for i, name in enumerate(found.perturbations)}
+        rows = [place[str(name)] for name in names]
+        return _calls(found.log2_fold_change()[rows], found.q_value[rows], self.alpha)
+
+
+def _concatenated(cells: ad.AnnData, controls: ad.AnnData) -> ad.AnnData:
+    matrix = sp.csr_matrix(sp.vstack([cells.X, controls.X], format="csr"))
+    labels = [*cells.obs[keys.TARGET_GENE], *controls.obs[keys.TARGET_GENE]]
+    index = [str(i) for i in range(len(labels))]
+    return ad.AnnData(matrix, obs={keys.TARGET_GENE: labels, "index": index}, var=controls.var)
+
+
+def _calls_of_equal_cells(controls: sp.csr_array, means: NDArray, copies: NDArray, tests: CellTests) -> DECalls:
+    """Calls for ``copies`` cells in each row that all have the row's values."""
+    value = means.astype(np.float32).astype(np.float64)
+    matrix = sp.csr_array(sp.vstack([sp.csr_array(value, dtype=np.float32), controls], format="csr"))
+    group = np.concatenate([np.arange(len(value)), np.full(controls.shape[0], len(value))])
+    one = rank_sums(matrix, group, len(value), threads=tests.threads)
+    sums = _repeated(one.u, one.ties, value, copies)
+    p_value = p_values(sums, copies, controls.shape[0])
+    control = one.sums[-1] / controls.shape[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.log2(np.expm1(value) / np.expm1(control))
+    fdr = stats.false_discovery_control(p_value, axis=1)
+    return _calls(np.where(np.isnan(change), 0.0, change), fdr, tests.alpha)
+
+
+def _calls(change: NDArray, fdr: NDArray, alpha: float) -> DECalls:
+    return DECalls(change.astype(np.float32), fdr.astype(np.float32), alpha)
 
 
 def _repeated(u: NDArray, ties: NDArray, value: NDArray, copies: NDArray) -> RankSums:
-    """Rank sums of ``copies`` equal cells from those of one; a value that is not 0 is shared with no control cell.
+    """Rank sums of ``copies`` equal cells from those of one; a value other than 0 is shared with no control cell.
 
-    Means of many cells meet the value of a single one at 0 alone. One cell among ``t`` controls of its value adds
-    ``(t + 1)^3 - (t + 1) - (t^3 - t)`` to the tie term, n cells ``(t + n)^3 - (t + n) - (t^3 - t)``.
+    Means of many cells meet the value of a single one at 0 alone. n cells among the t controls of their value add
+    ``(t + n)^3 - (t + n)`` to the tie term, one cell ``(t + 1)^3 - (t + 1)``.
     """
     shared = np.where(value == 0, np.rint(2 * u), 0.0)  # at 0 no control is below, so U is half of those it shares
     n = copies[:, None].astype(np.float64)
@@ -194,10 +173,3 @@ def _repeated(u: NDArray, ties: NDArray, value: NDArray, copies: NDArray) -> Ran
 
 def _cubed(count: NDArray) -> NDArray[np.float64]:
     return count**3 - count
-
-
-def _tests(sums: RankSums, sizes: NDArray, control_mean: NDArray, controls: int) -> CellTests:
-    p_value = p_values(sums, sizes, controls)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.log2(np.expm1(sums.sums / sizes[:, None])) - np.log2(np.expm1(control_mean))
-    return CellTests(p_value, stats.false_discovery_control(p_value, axis=1), change)

@@ -1,6 +1,6 @@
 """MeanEffect: the average effect of training perturbations, the baseline and the centre of centred scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import DataError
-from gnnvcell.tasks.delta_scores import leave_one_out_mean
 from gnnvcell.tasks.matching import match_genes, targets_of
-from gnnvcell.tasks.real_effects import RealEffects, measure_effects
+from gnnvcell.tasks.real_effects import BatchedControls, RealEffects, measure_effects
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,30 +17,52 @@ class MeanEffect:
     """Mean over perturbations of their deltas.
 
     Args:
-        by_context: cell type to (genes,) mean delta; empty where every row takes the mean of the others.
         origin: where it comes from, as the end of a sentence.
-        perturbations: targets of what it was averaged over; scored perturbations should not be among them.
+        by_context: cell type to (genes,) mean delta of training cells from another file.
+        rows: (rows,) bool, the real rows to take it from where there is no other file; all where none is given.
+        perturbations: targets of training perturbations; scored perturbations should not be among them.
     """
 
-    by_context: Mapping[str, NDArray[np.float64]]
     origin: str
+    by_context: Mapping[str, NDArray[np.float64]] | None = None
+    rows: NDArray[np.bool_] | None = None
     perturbations: frozenset[frozenset[str]] = frozenset()
 
-    def of_rows(self, real: RealEffects, rows: NDArray) -> NDArray[np.float64]:
-        """(rows, genes) for rows of real effects.
+    def centre(self, real: RealEffects, rows: NDArray, controls: BatchedControls) -> NDArray[np.float64]:
+        """(rows, genes) what centred scores take from both sides, the same in all rows of a cell type.
 
-        A cell type that was not trained on gets the mean over those that were. Without training perturbations it is the
-        mean of the row's cell type over all other perturbations.
+        A cell type that was not trained on gets the mean over those that were.
+
+        Args:
+            real: real effects.
+            rows: (rows,) which of them.
+            controls: what real effects are taken against here.
         """
-        if not self.by_context:
-            return leave_one_out_mean(real.deltas, real.contexts)[rows]
-        overall = np.mean(list(self.by_context.values()), axis=0)
-        return np.stack([self.by_context.get(str(context), overall) for context in real.contexts[rows]])
+        means = self.by_context
+        if means is None:
+            taken = slice(None) if self.rows is None else self.rows
+            means = _by_context(real.deltas_against(controls)[taken], real.contexts[taken])
+        overall = np.mean(list(means.values()), axis=0)
+        return np.stack([means.get(str(context), overall) for context in real.contexts[rows]])
+
+    def prediction(self, real: RealEffects, rows: NDArray, controls: BatchedControls) -> NDArray[np.float64]:
+        """(rows, genes) the mean effect as a prediction of each row.
+
+        As ``centre``; but without training perturbations it is the mean of the other ones, so that a row does not
+        predict itself, NaN where a row is alone.
+        """
+        if self.by_context is not None or self.rows is not None:
+            return self.centre(real, rows, controls)
+        deltas = real.deltas_against(controls)
+        total = {str(name): deltas[real.contexts == name].sum(axis=0) for name in np.unique(real.contexts)}
+        others = np.array([(real.contexts == context).sum() - 1 for context in real.contexts[rows]])[:, None]
+        rest = np.stack([total[str(context)] for context in real.contexts[rows]]) - deltas[rows]
+        return np.divide(rest, others, out=np.full(rest.shape, np.nan), where=others > 0)
 
 
-def others() -> MeanEffect:
-    """The mean of the other perturbations of the real file, for want of training perturbations."""
-    return MeanEffect({}, "the other perturbations of the real file, for want of training cells (--train, --split)")
+def of_all() -> MeanEffect:
+    """From all perturbations of the real file, for want of training perturbations."""
+    return MeanEffect("the real file's own perturbations, for want of training cells (--train, --split)")
 
 
 def of_training_cells(train: Cells, genes: NDArray, *, progress: bool = True) -> MeanEffect:
@@ -56,35 +77,36 @@ def of_training_cells(train: Cells, genes: NDArray, *, progress: bool = True) ->
         DataError: no controls, or a gene of the real cells is missing.
     """
     columns, _ = match_genes(train.genes, genes, whose="the training file")
-    effects = measure_effects(train, what="training", progress=progress)
-    return _averaged(effects, np.arange(len(effects.perturbations)), columns, "of the training file")
+    effects = measure_effects(train, columns=columns, what="training", progress=progress)
+    targets = frozenset(targets_of(name) for name in effects.perturbations)
+    return MeanEffect(
+        f"the {len(targets)} training perturbations of the training file",
+        by_context=_by_context(effects.deltas, effects.contexts),
+        perturbations=targets,
+    )
 
 
-def of_training_names(real: RealEffects, names: frozenset[frozenset[str]]) -> MeanEffect:
+def of_training_names(real: RealEffects, names: Iterable[str]) -> MeanEffect:
     """From perturbations of the real file that a split trains on.
 
     Args:
         real: effects of all perturbations.
-        names: targets of the training perturbations.
+        names: training perturbations.
 
     Raises:
         DataError: none of them has cells.
     """
-    rows = np.array([targets_of(name) in names for name in real.perturbations], dtype=bool)
+    targets = frozenset(targets_of(name) for name in names)
+    rows = np.array([targets_of(name) in targets for name in real.perturbations], dtype=bool)
     if not rows.any():
         raise DataError(
             "the real cells have none of the split's training perturbations",
             expected="the file that was split",
             remedy="give the training cells as a file: --train FILE",
         )
-    return _averaged(real, np.flatnonzero(rows), np.arange(real.deltas.shape[1]), "of the split")
+    found = frozenset(targets_of(name) for name in real.perturbations[rows])
+    return MeanEffect(f"the {len(found)} training perturbations of the split", rows=rows, perturbations=found)
 
 
-def _averaged(effects: RealEffects, rows: NDArray, columns: NDArray, of_what: str) -> MeanEffect:
-    contexts = effects.contexts[rows]
-    means = {
-        str(context): effects.deltas[rows[contexts == context]][:, columns].mean(axis=0)
-        for context in dict.fromkeys(contexts.tolist())
-    }
-    targets = frozenset(targets_of(name) for name in effects.perturbations[rows])
-    return MeanEffect(means, f"the {len(targets)} training perturbations {of_what}", targets)
+def _by_context(deltas: NDArray, contexts: NDArray) -> dict[str, NDArray[np.float64]]:
+    return {str(name): deltas[contexts == name].mean(axis=0) for name in dict.fromkeys(contexts.tolist())}

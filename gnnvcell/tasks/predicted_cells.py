@@ -1,7 +1,7 @@
 """Score predicted cells of a screen; the real cells stay in here."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -9,27 +9,26 @@ from numpy.typing import NDArray
 
 from gnnvcell.config import Config
 from gnnvcell.data.cells import Cells
-from gnnvcell.metrics import spearman_brown, targets_left_out
-from gnnvcell.metrics.challenge import challenge_2025_score
+from gnnvcell.errors import ConfigError
+from gnnvcell.metrics import DECalls, averages, ceilings, quantile_edges, shift_magnitude, vcc2025_score
+from gnnvcell.metrics.challenge import VCC2025
 from gnnvcell.tasks.cell_scores import (
-    AMPLITUDE,
     COMPOSITE,
+    EFFECT_SIZE,
     MEAN_EFFECT,
-    NO_CHANGE,
-    OVERLAP,
+    SUPPORT,
     CellScores,
     ScoredEffects,
-    averages,
-    by_strata,
+    strata_of,
+    support_edges,
 )
 from gnnvcell.tasks.cell_sums import Grouping, summed
-from gnnvcell.tasks.cell_tests import overlap_at_n
+from gnnvcell.tasks.cell_tests import CellTests
 from gnnvcell.tasks.de_tables import DETables
-from gnnvcell.tasks.delta_scores import CORRELATIONS, ERRORS, score_deltas, score_means
 from gnnvcell.tasks.matching import Match, match_cells, targets_of
-from gnnvcell.tasks.mean_effect import MeanEffect, of_training_cells, of_training_names, others
-from gnnvcell.tasks.real_effects import Half, RealEffects, measure_effects, shares
-from gnnvcell.tasks.real_tests import RealTests
+from gnnvcell.tasks.mean_effect import of_all, of_training_cells, of_training_names
+from gnnvcell.tasks.real_effects import measure_effects, shares
+from gnnvcell.tasks.scored_rows import ScoredRows, averaged
 
 # A sum of predicted expression beyond this ratio to the real one is more than a model's mistake.
 _SCALES_APART = 2.0
@@ -40,16 +39,23 @@ class PredictedCellsConfig(Config):
 
     Args:
         splits: splits of the real cells into disjoint halves, for the ceiling; 0 leaves it out.
+        controls: "shared": prediction and truth are taken against the same control cells, as the official scorers do;
+            what these cells happen to be then raises the correlation of weak effects, also above the ceiling. "halves":
+            against disjoint halves of them, mean over the splits.
         seed: of the splits.
-        strata: most strata by effect size and by graph support.
+        strata: quantiles of effect size (and of graph support, where that is no count).
+        convention: "ours" leaves the targets of a perturbation out of all scores but ``mae`` and ``mse``; "cell-eval"
+            leaves out what cell-eval 0.8 does, to lay numbers side by side.
         differential: also test for differential expression; the cells of one cell type are then held in memory.
         fdr: level of significance.
         threads: of the tests.
     """
 
     splits: int = 5
+    controls: Literal["shared", "halves"] = "shared"
     seed: int = 0
     strata: int = 4
+    convention: Literal["ours", "cell-eval"] = "ours"
     differential: bool = True
     fdr: float = 0.05
     threads: int = 1
@@ -60,14 +66,12 @@ class PredictedCells:
 
     Mean log1p expression under a perturbation less that of the real control cells of the same batches is its delta,
     for the prediction as for the truth. A prediction whose batches are the real ones is matched by its own; any other
-    by those of the real cells. Scores, by perturbation and as their mean (``gnnvcell.metrics`` has the definitions):
-    ``centred_pearson_delta`` (the headline: both sides less the mean effect), ``pearson_delta``, ``pds_cosine`` with
-    ``amplitude`` beside it, ``pds_l1``, ``normalised_retrieval``, all without a perturbation's own targets; ``mae`` and
-    ``mse`` of mean expression over all genes, as cell-eval has them.
+    by those of the real cells. Scores are all of ``gnnvcell.metrics.METRICS``, by perturbation and as their mean; the
+    headline is ``centred_pearson_delta``, both sides less the mean effect of training perturbations.
 
-    Beside them stand two floors, no change and the mean effect, and a ceiling: one half of the real cells scored
-    against the other, correlations corrected to whole samples [Spearman 1910; Brown 1910], errors by the number of
-    cells. Ranks are not corrected: their ceiling is that of half the cells.
+    Beside them stand two floors, no change and the mean effect (as cells, for differential expression: as many equal
+    ones as there are real ones), and a ceiling: one half of the real cells against the other, corrected to whole
+    samples (``gnnvcell.metrics.ceilings``); differential expression is not tested in halves.
 
     Args:
         real: real cells, in memory or on disk, with control cells in every batch.
@@ -80,6 +84,7 @@ class PredictedCells:
         progress: bars on stderr.
 
     Raises:
+        ConfigError: halves of the controls without splits.
         DataError: the real cells have no controls, none in a batch, or values that cannot be scored.
 
     Example:
@@ -100,20 +105,22 @@ class PredictedCells:
         progress: bool = True,
     ) -> None:
         self.config = config or PredictedCellsConfig()
+        if self.config.controls == "halves" and not self.config.splits:
+            raise ConfigError("halves of the control cells need splits", expected="splits >= 1", found="splits = 0")
         self._real, self._progress = real, progress
         self._held_out = [str(name) for name in held_out]
         self._support = {targets_of(name): float(value) for name, value in (support or {}).items()}
         self._effects = measure_effects(real, splits=self.config.splits, seed=self.config.seed, progress=progress)
-        names = frozenset(targets_of(name) for name in training)
+        training = [str(name) for name in training]
         if train is not None:
             self.mean_effect = of_training_cells(train, real.genes, progress=progress)
-        elif names:
-            self.mean_effect = of_training_names(self._effects, names)
         else:
-            self.mean_effect = others()
-        self._tests: RealTests | None = None
+            self.mean_effect = of_training_names(self._effects, training) if training else of_all()
+        self._tests: CellTests | None = None
         if self.config.differential:
-            self._tests = RealTests(real, self._effects, tables or DETables(), threads=self.config.threads)
+            self._tests = CellTests(
+                real, self._effects, tables or DETables(), alpha=self.config.fdr, threads=self.config.threads
+            )
 
     def evaluate(self, predicted: Cells) -> CellScores:
         """Score a prediction.
@@ -129,42 +136,69 @@ class PredictedCells:
         rows = self._rows(match)
         means, cells = self._predicted_means(predicted, match)
         share = self._batch_share(predicted, match, rows)
-        deltas = means - self._effects.controls.weighted(share, self._effects.context[rows])
-        truth = _Truth.of(self._effects, rows, self.mean_effect, self._real.genes)
-        scores = truth.scores(deltas, means)
-        floors = truth.floors()
-        significant = self._add_overlaps(predicted, match, truth, scores, floors)
-        ceiling = truth.ceiling(self._effects.halves)
-        table = self._per_perturbation(match, rows, cells, truth, scores)
-        mean_floor = floors.get(MEAN_EFFECT, pd.DataFrame(index=scores.index))
-        strata = {"scores": scores, "floor": mean_floor, "ceiling": ceiling, "strata": self.config.strata}
+        truths = self._truths(rows)
+        calls, mean_calls, true_calls = self._calls(predicted, match, truths[0])
+        controls = [truth.control_for(share) for truth in truths]
+        scores = averaged(
+            [truth.scores(means, control, calls, true_calls) for truth, control in zip(truths, controls, strict=True)]
+        )
+        floors = [truth.floors(mean_calls, true_calls) for truth in truths]
+        floor = {name: averaged([part[name] for part in floors]) for name in floors[0]}
+        mean_floor = floor.get(MEAN_EFFECT, pd.DataFrame(index=scores.index))
+        halves = truths[0].halves(self._effects.halves)
+        table = self._per_perturbation(match, rows, cells, truths[0], scores)
         return CellScores(
-            metrics=_with_composite(scores, floors),
+            metrics=_with_composite(averages(scores), averages(mean_floor)),
             per_perturbation=table,
-            floors={name: averages(floor) for name, floor in floors.items()},
-            ceilings=averages(ceiling),
-            by_effect_size=by_strata(table["effect_size"].to_numpy(), **strata),
-            by_support=by_strata(table["support"].to_numpy(), **strata) if self._support else pd.DataFrame(),
+            floors={name: averages(part) for name, part in floor.items()},
+            ceilings=ceilings(halves) if len(halves.columns) else {},
+            **self._strata(table, scores, mean_floor, halves),
             effects=ScoredEffects(
-                deltas, truth.deltas, truth.scored, table.index.to_numpy(), self._real.genes, significant
+                predicted=np.mean([means - control for control in controls], axis=0),
+                true=np.mean([truth.deltas for truth in truths], axis=0),
+                scored=truths[0].scored,
+                names=table.index.to_numpy(),
+                genes=self._real.genes,
+                significant=None if true_calls is None else true_calls.significant,
             ),
-            notes=[*match.notes, *self._notes(match, means, truth)],
+            notes=[*match.notes, *self._notes(match, means, truths[0])],
         )
 
-    def _add_overlaps(
-        self, predicted: Cells, match: Match, truth: "_Truth", scores: pd.DataFrame, floors: dict[str, pd.DataFrame]
-    ) -> NDArray[np.bool_] | None:
-        """Add the overlap of differentially expressed genes to the scores; returns which genes are, in truth."""
+    def _truths(self, rows: NDArray) -> list[ScoredRows]:
+        """The truth against all control cells, or against one half of them and predictions against the other."""
+        whole = self._effects.controls
+        pairs = [(whole, whole)]
+        if self.config.controls == "halves":
+            pairs = [(first.controls, second.controls) for first, second in self._effects.halves]
+        options = {"convention": self.config.convention}
+        return [
+            ScoredRows.of(
+                self._effects, rows, self._real.genes, self.mean_effect, true_controls=true, controls=other, **options
+            )
+            for true, other in pairs
+        ]
+
+    def _calls(
+        self, predicted: Cells, match: Match, truth: ScoredRows
+    ) -> tuple[DECalls | None, DECalls | None, DECalls | None]:
+        """What is called differentially expressed: in the prediction, under the mean effect, in truth."""
         if self._tests is None:
-            return None
-        constant = truth.mean_expression if MEAN_EFFECT in floors else None
-        tests, of_mean = self._tests.against(predicted, match, truth.rows, constant)
-        true = self._tests.tests.take(truth.rows)
-        scores[OVERLAP] = overlap_at_n(tests, true, fdr=self.config.fdr)
-        floors[NO_CHANGE][OVERLAP] = 0.0  # where nothing changes, nothing is called
-        if of_mean is not None:
-            floors[MEAN_EFFECT][OVERLAP] = overlap_at_n(of_mean, true, fdr=self.config.fdr)
-        return true.fdr < self.config.fdr
+            return None, None, None
+        mean = truth.mean_expression
+        of_mean = None if mean is None else self._tests.of_mean(mean, truth.rows)
+        return self._tests.of_predicted(predicted, match, truth.rows), of_mean, self._tests.of_real(truth.rows)
+
+    def _strata(
+        self, table: pd.DataFrame, scores: pd.DataFrame, floor: pd.DataFrame, halves: pd.DataFrame
+    ) -> dict[str, pd.DataFrame]:
+        size = table[EFFECT_SIZE].to_numpy()
+        found = {"by_effect_size": strata_of(size, quantile_edges(size, self.config.strata), scores, floor, halves)}
+        found["by_support"] = pd.DataFrame()
+        if SUPPORT in table:
+            support = table[SUPPORT].to_numpy()
+            edges = support_edges(support, self.config.strata)
+            found["by_support"] = strata_of(support, edges, scores, floor, halves)
+        return found
 
     def _rows(self, match: Match) -> NDArray[np.int64]:
         """The row of the real effects for each matched row."""
@@ -188,19 +222,19 @@ class PredictedCells:
         return shares(Grouping(match.predicted_rows, len(rows)), batch, len(place))
 
     def _per_perturbation(
-        self, match: Match, rows: NDArray, cells: NDArray, truth: "_Truth", scores: pd.DataFrame
+        self, match: Match, rows: NDArray, cells: NDArray, truth: ScoredRows, scores: pd.DataFrame
     ) -> pd.DataFrame:
         table = pd.DataFrame({"perturbation": match.perturbations, "context": match.contexts})
         table["cells"], table["predicted_cells"] = self._effects.cells[rows], cells
-        table["effect_size"] = np.sqrt(np.where(truth.scored, truth.deltas**2, 0.0).sum(axis=1))
+        table[EFFECT_SIZE] = shift_magnitude(truth.deltas, truth.scored)
         if self._support:
-            table["support"] = [self._support.get(targets_of(name), np.nan) for name in match.perturbations]
+            table[SUPPORT] = [self._support.get(targets_of(name), np.nan) for name in match.perturbations]
         table = pd.concat([table, scores], axis=1)
         several = len(set(match.contexts.tolist())) > 1
         names = [f"{name} ({context})" if several else name for name, context in zip(*_columns(match), strict=True)]
         return table.set_index(pd.Index(names, name="name"))
 
-    def _notes(self, match: Match, means: NDArray, truth: "_Truth") -> list[str]:
+    def _notes(self, match: Match, means: NDArray, truth: ScoredRows) -> list[str]:
         notes = [f"centred scores and the mean effect take the mean of {self.mean_effect.origin}"]
         seen = {targets_of(name) for name in match.perturbations} & self.mean_effect.perturbations
         if seen:
@@ -216,68 +250,12 @@ class PredictedCells:
         return notes
 
 
-def _with_composite(scores: pd.DataFrame, floors: dict[str, pd.DataFrame]) -> dict[str, float]:
-    """Means of scores, and the challenge's composite of them where there are tests and a mean effect."""
-    metrics = averages(scores)
-    if OVERLAP in scores and MEAN_EFFECT in floors:
-        plain, base = ({str(k): float(v) for k, v in table.mean().items()} for table in (scores, floors[MEAN_EFFECT]))
-        metrics[COMPOSITE] = challenge_2025_score(plain, base)
-    return metrics
+def _with_composite(metrics: dict[str, float], floor: dict[str, float]) -> dict[str, float]:
+    """The metrics, with the challenge's composite of them where there are tests of differential expression."""
+    if not all(name in metrics and name in floor for name in VCC2025):
+        return metrics
+    return {**metrics, COMPOSITE: vcc2025_score(metrics, floor)["avg_score"]}
 
 
 def _columns(match: Match) -> tuple[list[str], list[str]]:
     return match.perturbations.tolist(), match.contexts.tolist()
-
-
-@dataclass(frozen=True, eq=False)
-class _Truth:
-    """The real rows that one prediction is scored against."""
-
-    rows: NDArray[np.int64]
-    contexts: NDArray
-    means: NDArray[np.float64]  # (rows, genes)
-    deltas: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    scored: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, effects: RealEffects, rows: NDArray, mean_effect: MeanEffect, genes: NDArray) -> "_Truth":
-        scored = targets_left_out(effects.perturbations[rows], genes)
-        centre = mean_effect.of_rows(effects, rows)
-        return cls(rows, effects.contexts[rows], effects.means[rows], effects.deltas[rows], centre, scored)
-
-    def scores(self, deltas: NDArray, means: NDArray) -> pd.DataFrame:
-        by_delta = score_deltas(deltas, self.deltas, self.scored, centre=self.centre, contexts=self.contexts)
-        return pd.concat([by_delta, score_means(means, self.means)], axis=1)
-
-    @property
-    def mean_expression(self) -> NDArray[np.float64]:
-        """(rows, genes) expression under the mean effect, which cannot be below 0."""
-        return np.maximum(self.means - self.deltas + self.centre, 0.0)
-
-    def floors(self) -> dict[str, pd.DataFrame]:
-        """What no change and the mean effect score; the latter only where there is a mean."""
-        found = {NO_CHANGE: self.scores(np.zeros_like(self.deltas), self.means - self.deltas)}
-        if np.isfinite(self.centre).all():
-            found[MEAN_EFFECT] = self.scores(self.centre, self.mean_expression)
-        return found
-
-    def ceiling(self, halves: Sequence[tuple[Half, Half]]) -> pd.DataFrame:
-        """Mean over splits of what one half scores against the other; NaN where a row's cells cannot be halved."""
-        tables = [self._half_scores(*pair) for pair in halves]
-        if not tables:
-            return pd.DataFrame(index=pd.RangeIndex(len(self.rows)))
-        mean = pd.concat(tables).groupby(level=0).mean().reindex(range(len(self.rows)))
-        for name in CORRELATIONS:
-            mean[name] = spearman_brown(mean[name].to_numpy())
-        for name, power in ERRORS.items():
-            mean[name] *= 2.0**-power
-        return mean.drop(columns=AMPLITUDE)
-
-    def _half_scores(self, first: Half, second: Half) -> pd.DataFrame:
-        deltas = [half.deltas[self.rows].astype(np.float64) for half in (first, second)]
-        usable = np.flatnonzero(np.isfinite(deltas[0]).all(axis=1) & np.isfinite(deltas[1]).all(axis=1))
-        x, y = (delta[usable] for delta in deltas)
-        table = score_deltas(x, y, self.scored[usable], centre=self.centre[usable], contexts=self.contexts[usable])
-        means = [half.means[self.rows[usable]].astype(np.float64) for half in (first, second)]
-        return pd.concat([table, score_means(*means)], axis=1).set_index(usable)

@@ -50,10 +50,12 @@ class Half:
     Args:
         means: (rows, genes) float32 mean log1p expression; NaN in a row without cells.
         deltas: (rows, genes) float32, less the controls of the same batches and of the same half.
+        controls: expression of the control cells of this half.
     """
 
     means: NDArray[np.float32]
     deltas: NDArray[np.float32]
+    controls: BatchedControls
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +88,25 @@ class RealEffects:
     row_of: NDArray[np.int64]
     halves: Sequence[tuple[Half, Half]] = ()
 
+    def deltas_against(self, controls: BatchedControls) -> NDArray[np.float64]:
+        """(rows, genes) means less some of the control cells of the same batches."""
+        return self.means - controls.weighted(self.share, self.context)
+
 
 def measure_effects(
-    cells: Cells, *, splits: int = 0, seed: int = 0, what: str = "real", progress: bool = True
+    cells: Cells,
+    *,
+    columns: NDArray | None = None,
+    splits: int = 0,
+    seed: int = 0,
+    what: str = "real",
+    progress: bool = True,
 ) -> RealEffects:
     """Mean expression of every perturbation and of the controls, in one pass over the cells.
 
     Args:
         cells: a screen with control cells in every batch that has perturbed ones.
+        columns: (genes,) columns to use, in this order; all when left out.
         splits: number of splits into disjoint halves.
         seed: of the splits.
         what: what the cells are, for messages.
@@ -105,7 +118,8 @@ def measure_effects(
     layout = _Layout.of(cells, what)
     whole = (layout.rows, layout.controls)
     first = [tuple(_half(grouping, seed, split) for grouping in whole) for split in range(splits)]
-    sums = summed(cells, [*whole, *(grouping for pair in first for grouping in pair)], what=what, progress=progress)
+    groupings = [*whole, *(grouping for pair in first for grouping in pair)]
+    sums = summed(cells, groupings, columns=columns, what=what, progress=progress)
     means, controls, deltas = layout.effects(whole, sums[:2])
     halves = []
     for place, pair in enumerate(first):
@@ -184,8 +198,8 @@ class _Layout:
         return means, controls, means - controls.weighted(shares(rows, self.batch, self.shape[1]), self.context)
 
     def half(self, groupings: _Groupings, sums: Sequence[NDArray]) -> Half:
-        means, _, deltas = self.effects(groupings, sums)
-        return Half(means.astype(np.float32), deltas.astype(np.float32))
+        means, controls, deltas = self.effects(groupings, sums)
+        return Half(means.astype(np.float32), deltas.astype(np.float32), controls)
 
 
 def _without_controls(cells: Cells, places: NDArray, what: str) -> DataError:

@@ -26,8 +26,8 @@ class DECalls:
         DataError: shapes disagree, an fdr is outside of [0, 1], or a tested fold change is NaN.
     """
 
-    log2_fold_change: NDArray[np.float32]
-    fdr: NDArray[np.float32]
+    log2_fold_change: NDArray[np.floating]
+    fdr: NDArray[np.floating]
     alpha: float = 0.05
 
     def __post_init__(self) -> None:

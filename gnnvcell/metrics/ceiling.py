@@ -93,7 +93,7 @@ def ceilings(half_scores: pd.DataFrame) -> dict[str, float]:
     for name in map(str, half_scores.columns):
         mean = float(half_scores[name].mean())
         if name in RELIABILITIES:
-            found[name] = float(spearman_brown(np.array(mean))) if mean > 0 else float("nan")
+            found[name] = 2 * mean / (1 + mean) if mean > 0 else float("nan")
         elif name in ERRORS:
             found[name] = mean * ERRORS[name]
     return found

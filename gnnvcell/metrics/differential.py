@@ -143,7 +143,7 @@ def recovery(predicted: DECalls, real: DECalls) -> tuple[NDArray[np.float64], ND
     return precision, area
 
 
-def _evidence(fdr: NDArray[np.float32]) -> NDArray[np.float32]:
+def _evidence(fdr: NDArray[np.floating]) -> NDArray[np.float32]:
     """-log10 as polars has it in float32, which decides about ties."""
     clipped = np.clip(np.nan_to_num(fdr, nan=1.0), _SMALLEST_FDR, 1)
     return -(np.log(clipped.astype(np.float64)).astype(np.float32) / _LN10)

@@ -50,7 +50,7 @@ class PseudoBulk:
 
     @classmethod
     def of_cells(
-        cls, matrix: sp.csr_array | sp.csr_matrix | NDArray, labels: NDArray, control: str, genes: NDArray
+        cls, matrix: sp.sparray | sp.spmatrix | NDArray, labels: NDArray, control: str, genes: NDArray
     ) -> "PseudoBulk":
         """Means by label against all control cells together, as cell-eval 0.8 makes them but summed in float64.
 

@@ -41,7 +41,7 @@ def by_strata(scores: pd.DataFrame, along: NDArray, edges: Sequence[float] | NDA
         raise ConfigError("edges of strata must rise", found=str(edges.tolist()))
     rows = []
     for low, high in pairwise([-np.inf, *edges.tolist(), np.inf]):
-        inside = (along >= low) & ((along < high) | (along == high == np.inf))
+        inside = (along >= low) & ((along < high) | np.isposinf(along) & (high == np.inf))
         if inside.any():
             bounds = {"from": along[inside].min(), "to": along[inside].max(), "perturbations": int(inside.sum())}
             rows.append({**bounds, **{name: column[inside].mean() for name, column in scores.items()}})

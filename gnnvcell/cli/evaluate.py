@@ -58,6 +58,19 @@ def _add_reference(group: Any) -> None:
     )
     group.add_argument("--splits", type=int, default=5, metavar="N", help="split halves, for the ceiling (default: 5)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split halves (default: 0)")
+    group.add_argument(
+        "--controls",
+        choices=("shared", "halves"),
+        default="shared",
+        help="shared (default): prediction and truth against the same control cells, as the official scorers do; "
+        "halves: against disjoint halves of them, so that chance in the controls does not correlate",
+    )
+    group.add_argument(
+        "--convention",
+        choices=("ours", "cell-eval"),
+        default="ours",
+        help="ours (default): a perturbation's own targets are left out; cell-eval: as cell-eval 0.8 does",
+    )
 
 
 def _add_tests(group: Any) -> None:
@@ -112,6 +125,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "ours": {
             "splits": arguments.splits,
             "seed": arguments.seed,
+            "controls": arguments.controls,
+            "convention": arguments.convention,
             "differential": not arguments.no_de,
             "threads": arguments.threads,
         },

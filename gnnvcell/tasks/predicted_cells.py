@@ -161,7 +161,7 @@ class PredictedCells:
                 genes=self._real.genes,
                 significant=None if true_calls is None else true_calls.significant,
             ),
-            notes=[*match.notes, *self._notes(match, means, truths[0])],
+            notes=[*match.notes, *self._notes(match, means, truths[0]), *self._above(scores, halves)],
         )
 
     def _truths(self, rows: NDArray) -> list[ScoredRows]:
@@ -248,6 +248,18 @@ class PredictedCells:
         if unknown:
             notes.append(f"graph support is not known for {unknown} perturbations: they are left out of its strata")
         return notes
+
+    def _above(self, scores: pd.DataFrame, halves: pd.DataFrame) -> list[str]:
+        """A word where a correlation is above its ceiling, which no model can be."""
+        # No ceiling at all, where halves do not agree, is a ceiling of nothing.
+        best = {name: np.nan_to_num(value) for name, value in ceilings(halves).items()} if len(halves.columns) else {}
+        names = [name for name in ("pearson_delta", "centred_pearson_delta") if scores[name].mean() > best.get(name, 1)]
+        if not names or self.config.controls == "halves":
+            return []
+        return [
+            f"{' and '.join(names)} pass the ceiling: prediction and truth share the real control cells, and chance in "
+            "these makes them alike; controls in halves (--controls halves) do not"
+        ]
 
 
 def _with_composite(metrics: dict[str, float], floor: dict[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.fields import FieldsConfig
-from gnnvcell.errors import DataError, GnnvcellError
+from gnnvcell.errors import ConfigError, DataError, GnnvcellError
 from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
 
 QUIET = {"progress": False}
@@ -102,6 +102,19 @@ def test_splits_are_seeded(make_screen) -> None:
     assert first == again
     assert task(real, config={"splits": 2, "seed": 4}).evaluate(predicted).ceilings != first
     assert task(real, config={"splits": 0}).evaluate(predicted).ceilings == {}
+
+
+def test_halves_of_the_controls_take_away_what_shared_ones_add(make_screen) -> None:
+    """With few controls and no effect at all, the same controls on both sides make noise agree."""
+    silent = {"strength": 0.0, "controls": 20, "perturbations": ("X1", "X2", "X3", "X4", "X5", "X6")}
+    real, predicted = make_screen(seed=0, **silent), Cells.of(make_screen(seed=1, **silent))
+    shared = task(real, config={"splits": 8}).evaluate(predicted)
+    halves = task(real, config={"splits": 8, "controls": "halves"}).evaluate(predicted)
+    assert shared.metrics["pearson_delta"] > 0.4
+    assert halves.metrics["pearson_delta"] < 0.15
+    assert any("share the real control cells" in note for note in shared.notes)
+    with pytest.raises(ConfigError, match="need splits"):
+        task(real, config={"splits": 0, "controls": "halves"})
 
 
 def test_extra_genes_are_left_out_and_told(make_screen) -> None:

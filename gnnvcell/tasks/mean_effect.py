@@ -28,10 +28,11 @@ class MeanEffect:
     rows: NDArray[np.bool_] | None = None
     perturbations: frozenset[frozenset[str]] = frozenset()
 
-    def centre(self, real: RealEffects, rows: NDArray, controls: BatchedControls) -> NDArray[np.float64]:
-        """(rows, genes) what centred scores take from both sides, the same in all rows of a cell type.
+    def of_rows(self, real: RealEffects, rows: NDArray, controls: BatchedControls) -> NDArray[np.float64]:
+        """(rows, genes), the same in all rows of a cell type; NaN where a row would be the mean of itself alone.
 
-        A cell type that was not trained on gets the mean over those that were.
+        A cell type that was not trained on gets the mean over those that were. Without training perturbations a row
+        counts in its own mean: were it left out, the mean would be far from it of all rows, and rank below chance.
 
         Args:
             real: real effects.
@@ -40,28 +41,17 @@ class MeanEffect:
         """
         means = self.by_context
         if means is None:
-            taken = slice(None) if self.rows is None else self.rows
+            taken = np.ones(len(real.contexts), dtype=bool) if self.rows is None else self.rows
             means = _by_context(real.deltas_against(controls)[taken], real.contexts[taken])
         overall = np.mean(list(means.values()), axis=0)
-        return np.stack([means.get(str(context), overall) for context in real.contexts[rows]])
-
-    def prediction(self, real: RealEffects, rows: NDArray, controls: BatchedControls) -> NDArray[np.float64]:
-        """(rows, genes) the mean effect as a prediction of each row.
-
-        As ``centre``; but without training perturbations it is the mean of the other ones, so that a row does not
-        predict itself, NaN where a row is alone.
-        """
-        if self.by_context is not None or self.rows is not None:
-            return self.centre(real, rows, controls)
-        deltas = real.deltas_against(controls)
-        total = {str(name): deltas[real.contexts == name].sum(axis=0) for name in np.unique(real.contexts)}
-        others = np.array([(real.contexts == context).sum() - 1 for context in real.contexts[rows]])[:, None]
-        rest = np.stack([total[str(context)] for context in real.contexts[rows]]) - deltas[rows]
-        return np.divide(rest, others, out=np.full(rest.shape, np.nan), where=others > 0)
+        found = np.stack([means.get(str(context), overall) for context in real.contexts[rows]])
+        if self.by_context is None and self.rows is None:
+            found[[(real.contexts == context).sum() == 1 for context in real.contexts[rows]]] = np.nan
+        return found
 
 
 def of_all() -> MeanEffect:
-    """From all perturbations of the real file, for want of training perturbations."""
+    """From all perturbations of the real file, for want of training perturbations, as cell-eval's baseline has it."""
     return MeanEffect("the real file's own perturbations, for want of training cells (--train, --split)")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gnnvcell.metrics import DECalls, PseudoBulk, score_all, targets_left_out
-from gnnvcell.tasks.cell_scores import MEAN_EFFECT, NO_CHANGE
+from gnnvcell.tasks.cell_scores import HEADLINE, MEAN_EFFECT, NO_CHANGE
 from gnnvcell.tasks.mean_effect import MeanEffect
 from gnnvcell.tasks.real_effects import BatchedControls, Half, RealEffects
 
@@ -26,8 +26,7 @@ class ScoredRows:
         means: (rows, genes) true mean expression.
         true_control: (rows, genes) expression of the control cells that the truth is taken against.
         control: (rows, genes) that of the control cells that predictions are taken against.
-        centre: (rows, genes) mean effect, the same in all rows of a cell type.
-        mean_effect: (rows, genes) the mean effect as a prediction; NaN where there is none.
+        mean_effect: (rows, genes), the same in all rows of a cell type; NaN where there is none.
         controls: the control cells that predictions are taken against.
         convention: of ``gnnvcell.metrics.score_all``.
     """
@@ -40,7 +39,6 @@ class ScoredRows:
     means: NDArray[np.float64]
     true_control: NDArray[np.float64]
     control: NDArray[np.float64]
-    centre: NDArray[np.float64]
     mean_effect: NDArray[np.float64]
     controls: BatchedControls
     convention: str
@@ -68,8 +66,7 @@ class ScoredRows:
             means=effects.means[rows],
             true_control=true_controls.weighted(share, context),
             control=controls.weighted(share, context),
-            centre=mean_effect.centre(effects, rows, controls),
-            mean_effect=mean_effect.prediction(effects, rows, controls),
+            mean_effect=mean_effect.of_rows(effects, rows, controls),
             controls=controls,
             convention=convention,
         )
@@ -138,7 +135,11 @@ class ScoredRows:
             for means, control, found in (predicted, real):
                 bulks.append(PseudoBulk(means[part], control[part], names, self.genes))
                 calls.append(found and DECalls(found.log2_fold_change[part], found.fdr[part], found.alpha))
-            table = score_all(*bulks, *calls, convention=self.convention, centre=self.centre[rows[part[0]]])
+            mean = self.mean_effect[rows[part[0]]]
+            centre = mean if np.isfinite(mean).all() else None
+            table = score_all(*bulks, *calls, convention=self.convention, centre=centre)
+            if centre is None:
+                table[HEADLINE[0]] = np.nan
             if len(part) == 1:  # a rank among one says nothing
                 ranks = [name for name in map(str, table.columns) if "discrimination" in name or "retrieval" in name]
                 table = table.assign(**dict.fromkeys(ranks, np.nan))

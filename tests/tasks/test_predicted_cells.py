@@ -74,7 +74,6 @@ def test_the_truth_itself_is_perfect_in_any_order(make_screen) -> None:
     for name in ("centred_pearson_delta", "pearson_delta", *ranks):
         assert metrics[name] == pytest.approx(1.0), name
     assert metrics["mae"] == pytest.approx(0.0, abs=1e-9)
-    assert metrics["vcc2025"] == pytest.approx(1.0)
 
 
 def test_counts_and_their_logs_score_alike(make_screen, make_log) -> None:

@@ -16,14 +16,14 @@ from gnnvcell.tasks.real_effects import measure_effects
 
 
 # Tests are of float32 logs, as in the files of predictions; ties in float64 differ in the odd gene: hence rtol=0.05.
-def tested(real: ad.AnnData, tables: DETables | None = None) -> CellTests:
+def run_on(real: ad.AnnData, tables: DETables | None = None) -> CellTests:
     cells = Cells.of(real)
     return CellTests(cells, measure_effects(cells, progress=False), tables or DETables())
 
 
 def test_real_cells_are_tested_as_by_the_data_room(make_screen) -> None:
     real = make_screen(seed=0, contexts=("k562", "rpe1"))
-    tests = tested(real)
+    tests = run_on(real)
     found = tests.of_real(np.arange(12))
     wanted = differential_expression(real, batch_key=None, context_key="cell_type")
     for row, (name, context) in enumerate(zip(tests.effects.perturbations, tests.effects.contexts, strict=True)):
@@ -34,7 +34,7 @@ def test_real_cells_are_tested_as_by_the_data_room(make_screen) -> None:
 
 def test_predicted_cells_are_tested_against_the_real_controls(make_screen) -> None:
     real, predicted = make_screen(seed=0), make_screen(seed=1)[:, np.arange(40)[::-1]].copy()
-    tests = tested(real)
+    tests = run_on(real)
     match = match_cells(Cells.of(predicted), Cells.of(real))
     found = tests.of_predicted(Cells.of(predicted), match, np.arange(6))
     both = ad.concat(
@@ -52,7 +52,7 @@ def test_equal_cells_are_tested_as_if_they_were_there(make_screen) -> None:
     """The closed form against cells that are laid out; some genes are silent in the mean, some in all cells."""
     real = make_screen(seed=0, controls=50, cells=7)
     real.X = sp.csr_matrix(np.where(np.arange(40) == 39, 0, real.X.toarray()))
-    tests = tested(real)
+    tests = run_on(real)
     means = np.random.default_rng(1).gamma(1.0, 3.0, (6, 40))
     means[:, [3, 4, 39]] = 0
     found = tests.of_mean(means, np.arange(6))
@@ -70,28 +70,28 @@ def test_equal_cells_are_tested_as_if_they_were_there(make_screen) -> None:
 
 def test_real_cells_are_tested_once(make_screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = make_screen(seed=0)
-    first = tested(real, DETables(cache=tmp_path)).of_real(np.arange(6))
+    first = run_on(real, DETables(cache=tmp_path)).of_real(np.arange(6))
     assert len(list(tmp_path.iterdir())) == 1
 
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("tested again")
 
     monkeypatch.setattr("gnnvcell.data.differential_cache.differential_expression", fail)
-    again = tested(real.copy(), DETables(cache=tmp_path)).of_real(np.arange(6))
+    again = run_on(real.copy(), DETables(cache=tmp_path)).of_real(np.arange(6))
     np.testing.assert_array_equal(again.fdr, first.fdr)
     with pytest.raises(AssertionError, match="tested again"):
-        tested(make_screen(seed=5), DETables(cache=tmp_path))
+        run_on(make_screen(seed=5), DETables(cache=tmp_path))
 
 
 def test_given_tables_are_taken_as_they_are(make_screen, tmp_path: Path) -> None:
     real = make_screen(seed=0)
     table = differential_expression(real, batch_key=None).table()
     table.assign(fdr=np.where(table["feature"] == "G7", 0.001, 0.9)).to_csv(tmp_path / "de.csv", index=False)
-    found = tested(real, DETables(real=tmp_path / "de.csv")).of_real(np.arange(6))
+    found = run_on(real, DETables(real=tmp_path / "de.csv")).of_real(np.arange(6))
     assert (found.significant.sum(axis=1) == 1).all()
     assert found.significant[:, 7].all()
     table[table["target"] != "G3"].to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(DataError, match=r"lacks 1 of 6 perturbations(.|\n)*G3"):
-        tested(real, DETables(real=tmp_path / "short.csv"))
+        run_on(real, DETables(real=tmp_path / "short.csv"))
     with pytest.raises(DataError, match="belongs to one cell type"):
-        tested(make_screen(contexts=("a", "b")), DETables(real=tmp_path / "de.csv"))
+        run_on(make_screen(contexts=("a", "b")), DETables(real=tmp_path / "de.csv"))

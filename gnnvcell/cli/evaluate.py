@@ -28,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="SCORER",
         help="ours (default), vcc2025 (cell-eval), vcc2026 (cell-eval2, integer counts); several may be given",
     )
+    verb.add_argument("--no-page", action="store_true", help="no figures and no page: faster")
     verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
     verb.add_argument("--quiet", action="store_true", help="no progress, no tables")
     _add_fields(verb, add_field_arguments)
@@ -113,13 +114,14 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         print(json.dumps(as_json(found.ours, found.official), indent=1))
     elif not arguments.quiet:
         print(score_text(found.ours, found.official))
-        print(f"\nscores.json, CSV files and figures: {arguments.out}\npage: {found.page}")
+        print(f"\nscores.json and CSV files: {arguments.out}" + (f"\npage: {found.page}" if found.page else ""))
     return 0
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "scorers": arguments.scorer,
+        "page": not arguments.no_page,
         **{name: getattr(arguments, name) for name in ("train", "split", "part", "support", "graph", "cache")},
         **{name: getattr(arguments, name) for name in ("de_real", "de_pred")},
         "ours": {

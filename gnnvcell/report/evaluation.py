@@ -15,7 +15,8 @@ from gnnvcell.errors import ConfigError, FileFormatError
 from gnnvcell.files import require_file
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.measured_neighbours import measured_neighbours
-from gnnvcell.report.evaluation_page import write_evaluation
+from gnnvcell.report.evaluation_page import write_evaluation_page
+from gnnvcell.report.evaluation_tables import write_tables
 from gnnvcell.tasks.cell_scores import CellScores
 from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.official.pair import official_cells, official_pairs
@@ -41,6 +42,7 @@ class EvaluationConfig(Config):
         cache: folder of what is known of the real cells; ``out/cache`` when left out.
         de_real: table of differential expression of the real cells.
         de_pred: the same of the prediction.
+        page: also draw figures and write the page.
         ours: settings of our scores.
         vcc2025: settings of cell-eval.
         vcc2026: settings of cell-eval2.
@@ -55,6 +57,7 @@ class EvaluationConfig(Config):
     cache: Path | None = None
     de_real: Path | None = None
     de_pred: Path | None = None
+    page: bool = True
     ours: PredictedCellsConfig = PredictedCellsConfig()
     vcc2025: Vcc2025Config = Vcc2025Config()
     vcc2026: Vcc2026Config = Vcc2026Config()
@@ -65,12 +68,12 @@ class Evaluation:
     """What an evaluation found and where it is written.
 
     Args:
-        page: evaluate.html.
+        page: evaluate.html; None where it was not asked for.
         ours: our scores, if they were asked for.
         official: scores of official scorers, one for each cell type.
     """
 
-    page: Path
+    page: Path | None
     ours: CellScores | None
     official: list[OfficialScores]
 
@@ -121,7 +124,11 @@ def evaluate_files(
         "settings": config.model_dump(mode="json", exclude_none=True),
         **(extras or {}),
     }
-    page = write_evaluation(out, ours, official, title=f"Evaluation of {Path(predicted).name}", extras=provenance)
+    write_tables(out, ours, official, provenance=provenance)
+    page = None
+    if config.page:
+        title = f"Evaluation of {Path(predicted).name}"
+        page = write_evaluation_page(out, ours, official, title=title, extras=provenance)
     return Evaluation(page, ours, official)
 
 

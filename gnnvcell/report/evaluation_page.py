@@ -1,6 +1,5 @@
 """One self-contained page of an evaluation: scores between floor and ceiling, effects, strata, official scores."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -15,11 +14,9 @@ from gnnvcell.report.effect_charts import StrataPanel, all_effects_chart, strata
 from gnnvcell.report.evaluation_tables import (
     METRIC_NAMES,
     TITLES,
-    as_json,
     official_tables,
     our_tables,
     perturbation_table,
-    write_tables,
 )
 from gnnvcell.report.figures import FigureWriter, figure_writer
 from gnnvcell.report.html import DataTable, document, folded, paragraphs, section, tables_block
@@ -38,7 +35,7 @@ _STRATA_METRICS = (
 )
 
 
-def write_evaluation(
+def write_evaluation_page(
     out: str | Path,
     ours: CellScores | None,
     official: Sequence[OfficialScores] = (),
@@ -46,11 +43,10 @@ def write_evaluation(
     title: str,
     extras: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write tables, ``scores.json``, figures and the page ``evaluate.html``.
+    """Write figures and the page ``evaluate.html``.
 
     Args:
-        out: folder; made where it is missing. CSV files go into a folder for each scorer, figures (PNG and SVG) into
-            ``plots``.
+        out: folder; made where it is missing. Figures (PNG and SVG) go into ``plots``.
         ours: scores of ``PredictedCells``.
         official: scores of official scorers, in folders of ``out``.
         title: of the page.
@@ -59,11 +55,7 @@ def write_evaluation(
     Returns:
         The path of the page.
     """
-    out = Path(out)
-    write_tables(out, ours, official)
-    scores = as_json(ours, official)
-    write_text(out / "scores.json", json.dumps({"scores": scores, "provenance": dict(extras or {})}, indent=1) + "\n")
-    parts = []
+    out, parts = Path(out), []
     if ours is not None:
         parts += _our_sections(ours, figure_writer(out / "plots"))
     for scorer, group in groupby(official, key=lambda part: part.scorer):

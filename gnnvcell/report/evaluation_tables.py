@@ -1,7 +1,7 @@
 """Scores of an evaluation as text, CSV, JSON and tables of a page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,17 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
 
 
-def write_tables(out: Path, ours: CellScores | None, official: Sequence[OfficialScores]) -> list[Path]:
-    """CSV files of every scorer in its folder: scores.csv and per_perturbation.csv, with ours also the strata."""
+def write_tables(
+    out: Path, ours: CellScores | None, official: Sequence[OfficialScores], *, provenance: Mapping[str, Any]
+) -> list[Path]:
+    """Write ``scores.json``, and CSV files of every scorer in its folder.
+
+    Args:
+        out: folder.
+        ours: scores of ``PredictedCells``: ours/scores.csv, per_perturbation.csv, by_effect_size.csv, by_support.csv.
+        official: scores of official scorers: scores.csv and per_perturbation.csv in their folders in ``out``.
+        provenance: plain values for the JSON file.
+    """
     tables: dict[str, pd.DataFrame] = {}
     if ours is not None:
         tables |= {f"{OURS}/scores": ours.table, f"{OURS}/per_perturbation": ours.per_perturbation}
@@ -66,7 +75,9 @@ def write_tables(out: Path, ours: CellScores | None, official: Sequence[Official
     for part in official:
         folder = part.folder.relative_to(out)
         tables |= {f"{folder}/scores": part.table, f"{folder}/per_perturbation": part.per_perturbation}
-    return [write_text(out / f"{name}.csv", table.to_csv()) for name, table in tables.items()]
+    everything = {"scores": as_json(ours, official), "provenance": dict(provenance)}
+    paths = [write_text(out / f"{name}.csv", table.to_csv()) for name, table in tables.items()]
+    return [*paths, write_text(out / "scores.json", json.dumps(everything, indent=1) + "\n")]
 
 
 def as_json(ours: CellScores | None, official: Sequence[OfficialScores]) -> dict[str, Any]:

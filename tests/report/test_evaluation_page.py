@@ -10,8 +10,8 @@ import pytest
 
 from gnnvcell.report.charts import NARROW, WIDE
 from gnnvcell.report.effect_charts import StrataPanel, all_effects_chart, strata_chart, strongest_effects_chart
-from gnnvcell.report.evaluation_page import findings, write_evaluation
-from gnnvcell.report.evaluation_tables import as_json, score_text
+from gnnvcell.report.evaluation_page import findings, write_evaluation_page
+from gnnvcell.report.evaluation_tables import as_json, score_text, write_tables
 from gnnvcell.tasks.cell_scores import CellScores, ScoredEffects, strata_of
 from gnnvcell.tasks.official.scores import OfficialScores
 
@@ -62,7 +62,9 @@ class Page(HTMLParser):
 
 def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
     ours = cell_scores()
-    page = write_evaluation(tmp_path, ours, [official(tmp_path / "vcc2025")], title="T", extras={"command": "x y"})
+    parts = [official(tmp_path / "vcc2025")]
+    write_tables(tmp_path, ours, parts, provenance={"command": "x y"})
+    page = write_evaluation_page(tmp_path, ours, parts, title="T", extras={"command": "x y"})
     text = page.read_text()
     parsed = Page()
     parsed.feed(text)
@@ -97,11 +99,12 @@ def test_text_shows_headline_scores_and_notes(tmp_path: Path) -> None:
 
 
 def test_a_page_without_ours_or_support(tmp_path: Path) -> None:
-    alone = write_evaluation(tmp_path / "a", None, [official(tmp_path / "a" / "vcc2025")], title="T").read_text()
+    alone = write_evaluation_page(tmp_path / "a", None, [official(tmp_path / "a" / "vcc2025")], title="T").read_text()
     assert "<svg" not in alone
-    bare = write_evaluation(tmp_path / "b", cell_scores(support=False), title="T").read_text()
+    bare = write_evaluation_page(tmp_path / "b", cell_scores(support=False), title="T").read_text()
     assert "Where the graph knows" not in bare
-    assert not (tmp_path / "b" / "ours" / "by_support.csv").exists()
+    paths = write_tables(tmp_path / "b", cell_scores(support=False), [], provenance={})
+    assert [path.name for path in paths] == ["scores.csv", "per_perturbation.csv", "by_effect_size.csv", "scores.json"]
 
 
 def test_findings_stand_between_floor_and_ceiling(tmp_path: Path) -> None:

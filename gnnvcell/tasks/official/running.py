@@ -43,10 +43,15 @@ def scorer_version(package: str) -> str:
 
 
 @contextlib.contextmanager
-def recorded(log: Path, scorer: str) -> Iterator[None]:
+def recorded(log: Path, scorer: str, *, remedy: str = "") -> Iterator[None]:
     """Keep what a scorer says (stdout, stderr, logging, warnings) in ``log``; what it refuses becomes a ``DataError``.
 
     The scorers draw progress bars that cannot be switched off and warn by the page; the file has it all.
+
+    Args:
+        log: file to write.
+        scorer: its name and version, for the message.
+        remedy: what to do when it refuses; its messages are named in any case.
 
     Raises:
         DataError: the scorer raised; its own message is in ``found``.
@@ -71,7 +76,7 @@ def recorded(log: Path, scorer: str) -> Iterator[None]:
         raise DataError(
             f"{scorer} refused the data",
             found=f"{type(error).__name__}: {error}",
-            remedy=f"its own messages are in {log}",
+            remedy="; ".join(part for part in (remedy, f"its own messages are in {log}") if part),
         ) from error
     finally:
         for logger, (level, propagate) in zip(loggers, before, strict=True):

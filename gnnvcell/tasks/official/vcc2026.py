@@ -52,7 +52,7 @@ def score_vcc2026(
     Args:
         pair: prediction and truth, brought together by ``official_pair``.
         out: folder of cell-eval2's own files: results.csv, agg_results.csv, de_real.parquet, de_pred.parquet,
-            score.csv, run_meta.json, run_params.yaml, scorer.log.
+            score.csv, run_meta.json, run_params.yaml, scorer.log, scale.log.
         config: settings.
         cache: folder of what is known of the real cells; ``out/cache`` when left out.
         tables: given tables of differential expression; they cannot be used together with the baseline.
@@ -85,7 +85,10 @@ def score_vcc2026(
         aggregate = scorer.aggregate_metrics_wide(results, metrics=names)
         results.write_csv(out / "results.csv")
         aggregate.write_csv(out / "agg_results.csv")
-        score = _scaled(scorer, pair, aggregate, settings, config, out=out, cache=cache) if config.baseline else None
+    score = None
+    if config.baseline:
+        with recorded(out / "scale.log", version, remedy="score without the challenge's scale: --no-baseline"):
+            score = _scaled(scorer, pair, aggregate, settings, config, out=out, cache=cache)
     table, overall = _table(aggregate, score)
     by_perturbation = results.to_pandas().pivot(index="perturbation", columns="metric", values="value")
     by_perturbation = by_perturbation.rename_axis(columns=None)

@@ -7,18 +7,17 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy import stats
 
 from gnnvcell import keys
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.data.expression import checked_expression, counts_scale, log_normalise
-from gnnvcell.data.rank_sum import p_values, rank_sums, usable_threads
+from gnnvcell.data.rank_sum import usable_threads
+from gnnvcell.data.screen_layout import ScreenLayout
 from gnnvcell.errors import DataError, FileFormatError, did_you_mean
 from gnnvcell.files import atomic_path, require_file
 
-__all__ = ["DifferentialExpression", "differential_expression", "log_normalise"]
+__all__ = ["DifferentialExpression", "differential_expression", "differential_of_matrix", "log_normalise"]
 
 _WORTH_THREADS = 1_000_000  # values; below, starting threads costs more than they save
 
@@ -235,92 +234,62 @@ def differential_expression(
         raise DataError(
             f"no cell has {perturbation_key} = {control!r}", remedy=did_you_mean(control, np.unique(labels).tolist())
         )
+    return differential_of_matrix(
+        cells.X,
+        labels,
+        control,
+        np.asarray(cells.var_names, dtype=str),
+        batches=None if batch_key is None else _column(cells, batch_key),
+        contexts=None if context_key is None else _column(cells, context_key),
+        min_cells=min_cells,
+        assume=assume,
+        threads=threads,
+    )
+
+
+def differential_of_matrix(
+    matrix: object,
+    labels: NDArray,
+    control: str,
+    genes: NDArray,
+    *,
+    batches: NDArray | None = None,
+    contexts: NDArray | None = None,
+    min_cells: int = 3,
+    assume: str = "counts",
+    threads: int | None = None,
+) -> DifferentialExpression:
+    """``differential_expression`` of a matrix, for cells that are no AnnData.
+
+    Args:
+        matrix: (cells, genes), dense or sparse.
+        labels: (cells,) perturbation of each cell.
+        control: the label of control cells.
+        genes: (genes,) names.
+        batches: (cells,) names or codes; one batch when left out.
+        contexts: (cells,) names of cell types; one when left out.
+        min_cells: fewest cells of a perturbation in a cell type.
+        assume: what the values are, "counts" or "log1p".
+        threads: all that this process may use when left out.
+
+    Raises:
+        DataError: as ``differential_expression``.
+    """
     if (labels == control).all():
         raise DataError("all cells are controls", expected="cells of at least one perturbation")
-    contexts = np.full(len(labels), "") if context_key is None else _column(cells, context_key)
-    batches = np.full(len(labels), "") if batch_key is None else _column(cells, batch_key)
-    layouts = [
-        _Layout.of(labels, control, batches, contexts == name, str(name), min_cells) for name in np.unique(contexts)
-    ]
+    contexts = np.full(len(labels), "") if contexts is None else np.asarray(contexts, dtype=str)
+    batches = np.zeros(len(labels), dtype=np.int64) if batches is None else np.asarray(batches)
+    cell_types = np.unique(contexts).tolist()
+    layouts = [ScreenLayout.of(labels, control, batches, contexts == name, name, min_cells) for name in cell_types]
     layouts = [layout for layout in layouts if len(layout.names)]
-    matrix = checked_expression(cells.X, assume)
+    matrix = checked_expression(matrix, assume)
     scale = counts_scale(matrix) if assume == "counts" else None
     if threads is None:
         threads = usable_threads() if matrix.size > _WORTH_THREADS else 1
     parts = [layout.tested(matrix, scale, threads) for layout in layouts]
     # One part is taken as it is: its control_mean is a view without rows of its own.
     whole = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    return DifferentialExpression(genes=np.asarray(cells.var_names, dtype=str), **whole)
-
-
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """The cells of one cell type: perturbed ones by perturbation, controls by batch."""
-
-    context: str
-    names: NDArray  # (perturbations,)
-    group: NDArray[np.int32]  # (cells,) perturbation, or perturbations + batch of a control; -1 elsewhere
-    share: NDArray[np.float64]  # (perturbations, batches) share of its cells in each batch
-    sizes: NDArray[np.int64]  # (perturbations + batches,) cells
-
-    @classmethod
-    def of(
-        cls, labels: NDArray, control: str, batches: NDArray, inside: NDArray, context: str, min_cells: int
-    ) -> "_Layout":
-        is_control, perturbed = inside & (labels == control), inside & (labels != control)
-        names, arm = np.unique(labels[perturbed], return_inverse=True)
-        where = f" of cell type {context!r}" if context else ""
-        batch_names, batch = np.unique(batches, return_inverse=True)
-        group = np.full(len(labels), -1, dtype=np.int32)
-        group[perturbed], group[is_control] = arm, len(names) + batch[is_control]
-        sizes = np.bincount(group[group >= 0], minlength=len(names) + len(batch_names))
-        if len(names):
-            _check_numbers(names, sizes[: len(names)], min_cells, where)
-            _check_controls(np.bincount(batch[perturbed], minlength=len(batch_names)), sizes[len(names) :], where)
-        share = np.zeros((len(names), len(batch_names)))
-        np.add.at(share, (arm, batch[perturbed]), 1.0)
-        return cls(context, names, group, share / np.maximum(share.sum(axis=1, keepdims=True), 1), sizes)
-
-    def tested(self, matrix: sp.csr_array | NDArray, scale: NDArray | None, threads: int) -> dict[str, NDArray]:
-        """The fields of a ``DifferentialExpression`` for the rows of this cell type."""
-        arms = len(self.names)
-        in_group, by_batch = self.sizes[:arms], self.sizes[arms:]
-        found = rank_sums(matrix, self.group, arms, control_groups=len(by_batch), scale=scale, threads=threads)
-        p_value = p_values(found, in_group, int(by_batch.sum()))
-        mean = found.sums[:arms] / in_group[:, None]
-        of_batch = found.sums[arms:] / np.maximum(by_batch, 1)[:, None]
-        control_mean = found.sums[arms:].sum(axis=0) / by_batch.sum()
-        return {
-            "perturbations": self.names,
-            "cells": in_group,
-            "p_value": p_value,
-            "q_value": stats.false_discovery_control(p_value, axis=1),
-            "delta": mean - self.share @ of_batch,
-            "statistic": found.u,
-            "mean": mean,
-            "control_mean": np.broadcast_to(control_mean, mean.shape),
-            "controls": np.full(arms, by_batch.sum()),
-            "contexts": np.full(arms, self.context),
-        }
-
-
-def _check_numbers(names: NDArray, numbers: NDArray, min_cells: int, where: str) -> None:
-    if numbers.min() < min_cells:
-        raise DataError(
-            f"{int((numbers < min_cells).sum())} perturbations{where} have fewer than {min_cells} cells",
-            found=f"{names[numbers.argmin()]}: {numbers.min()}",
-            remedy="drop them, or lower min_cells",
-        )
-
-
-def _check_controls(perturbed: NDArray, controls: NDArray, where: str) -> None:
-    bare = (perturbed > 0) & (controls == 0)
-    if bare.any():
-        raise DataError(
-            f"{int(bare.sum())} batches{where} have perturbed cells and no control cells",
-            expected="controls in every batch",
-            remedy="drop those batches, or pass batch_key=None",
-        )
+    return DifferentialExpression(genes=np.asarray(genes, dtype=str), **whole)
 
 
 def _column(cells: ad.AnnData, key: str) -> NDArray:

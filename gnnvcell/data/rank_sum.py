@@ -12,6 +12,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from gnnvcell.errors import DataError
+
 # Entries of one task: each thread holds some 50 MB of them at a time.
 _ENTRIES_AT_A_TIME = 1 << 20
 _BITS = 11  # of a digit of the radix sort
@@ -57,6 +59,9 @@ def rank_sums(
         scale: (cells,) where given, a value x becomes ``log1p(x * scale)`` in float64 first; else values are ranked in
             their own precision.
         threads: that work on ranges of genes.
+
+    Raises:
+        DataError: a value is negative or NaN.
     """
     group = np.ascontiguousarray(group, dtype=np.int32)
     if not isinstance(matrix, np.ndarray) and not matrix.has_sorted_indices:
@@ -133,9 +138,16 @@ class _Cells:
         return cls(parts, matrix.shape[1], group, scale, kind)
 
     def stored_by_gene(self) -> NDArray[np.int64]:
-        """(genes,) entries that are not zero, in the cells that are used."""
+        """(genes,) entries that are not zero, in the cells that are used.
+
+        Raises:
+            DataError: one is negative or NaN; the sort takes bits for values and would misplace it.
+        """
         count: Any = _count_dense if len(self.parts) == 1 else _count_sparse
-        return count(*self.parts, self.group, self.genes)
+        stored, bad = count(*self.parts, self.group, self.genes)
+        if bad:
+            raise DataError(f"{bad:,} values cannot be ranked", expected="numbers >= 0", found="negative ones or NaN")
+        return stored
 
     def columns(self, first: int, last: int, stored: NDArray[np.int64]) -> tuple[NDArray, NDArray, NDArray]:
         """Entries of a range of genes: (genes + 1) starts, values, groups."""
@@ -150,23 +162,25 @@ class _Cells:
 @numba.njit(nogil=True, cache=True)
 @no_type_check
 def _count_sparse(indptr, indices, data, group, genes):
-    count = np.zeros(genes, dtype=np.int64)
+    count, bad = np.zeros(genes, dtype=np.int64), 0
     for row in range(len(group)):
         if group[row] >= 0:
             for k in range(indptr[row], indptr[row + 1]):
                 count[indices[k]] += data[k] != 0
-    return count
+                bad += not data[k] >= 0
+    return count, bad
 
 
 @numba.njit(nogil=True, cache=True)
 @no_type_check
 def _count_dense(matrix, group, genes):
-    count = np.zeros(genes, dtype=np.int64)
+    count, bad = np.zeros(genes, dtype=np.int64), 0
     for row in range(len(group)):
         if group[row] >= 0:
             for gene in range(genes):
                 count[gene] += matrix[row, gene] != 0
-    return count
+                bad += not matrix[row, gene] >= 0
+    return count, bad
 
 
 @numba.njit(nogil=True, cache=True)

@@ -7,6 +7,7 @@ from scipy import stats
 
 from gnnvcell.data.differential import DifferentialExpression, differential_expression, log_normalise
 from gnnvcell.data.differential_cache import DifferentialConfig, cached_differential_expression
+from gnnvcell.data.rank_sum import rank_sums
 from gnnvcell.errors import DataError, FileFormatError
 
 
@@ -206,6 +207,32 @@ def test_the_same_cells_are_not_tested_twice(tmp_path, monkeypatch) -> None:
     cached_differential_expression(cells, tmp_path)
     cached_differential_expression(cells, tmp_path, DifferentialConfig(batch_key=None))
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("matrix", [np.array([[1.0, 2], [0, -1], [3, 0]]), np.array([[1.0, np.nan], [0, 1], [3, 0]])])
+def test_what_has_no_rank_is_refused(matrix: np.ndarray) -> None:
+    for form in (matrix, sp.csr_array(matrix)):
+        with pytest.raises(DataError, match="1 values cannot be ranked"):
+            rank_sums(form, np.array([0, 0, 1]), 1)
+
+
+@pytest.mark.shared
+def test_papalexi(shared_data) -> None:
+    """The interferon receptors and their kinases change dozens of genes; controls split at random change none."""
+    cells = ad.read_h5ad(shared_data / "cells" / "papalexi2021_thp1_eccite.h5ad")
+    cells = cells[cells.obs["assigned"].to_numpy(dtype=bool)].copy()
+    names = cells.obs["target"].astype(str).to_numpy()
+    names[np.flatnonzero(names == "non-targeting")[::3]] = "sham"
+    cells.obs["target"] = names
+    result = differential_expression(cells, perturbation_key="target", batch_key="bio_rep")
+    called = dict(zip(result.perturbations.tolist(), (result.q_value < 0.05).sum(axis=1).tolist(), strict=True))
+    assert min(called[name] for name in ("IFNGR1", "IFNGR2", "JAK2", "STAT1")) > 35
+    assert called["sham"] == 0
+    row = result.perturbations.tolist().index("STAT1")
+    x = log_normalise(cells.X).toarray()
+    a, b = x[names == "STAT1"], x[names == "non-targeting"]
+    reference = stats.mannwhitneyu(a, b, method="asymptotic", axis=0).pvalue
+    np.testing.assert_allclose(result.p_value[row], np.nan_to_num(reference, nan=1.0), rtol=1e-9)
 
 
 def test_values_that_are_no_log1p_are_refused() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from gnnvcell.errors import FileFormatError
+from gnnvcell.genes.gmt import GmtSet, read_gmt
 from gnnvcell.graphs.accessions import likely_kind
-from gnnvcell.graphs.sources._gmt import GmtSet, read_gmt
 from gnnvcell.graphs.sources._reactome_species import STABLE_ID, ReactomeSpecies, require_species, species_code
 from gnnvcell.graphs.sources._tsv import read_head, read_table, require_fields
 

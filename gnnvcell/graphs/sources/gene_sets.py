@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from gnnvcell import keys
 from gnnvcell.errors import ConfigError, FileFormatError
+from gnnvcell.genes.gmt import GmtSet, read_gmt
 from gnnvcell.graphs.accessions import likely_kind
-from gnnvcell.graphs.sources._gmt import GmtSet, read_gmt
 from gnnvcell.graphs.sources._membership import Membership
 from gnnvcell.graphs.sources._set_source import SetSource, require_order, sized
 from gnnvcell.graphs.sources.base import SOURCES, Reading, SourceContext

@@ -25,10 +25,10 @@ def strongest_effects_chart(
     predicted: NDArray,
     true: NDArray,
     scored: NDArray,
-    names: Sequence[str],
-    genes: Sequence[str],
+    names: Sequence[str] | NDArray,
+    genes: Sequence[str] | NDArray,
     *,
-    scores: Sequence[float],
+    scores: Sequence[float] | NDArray,
     significant: NDArray | None = None,
     width: float,
 ) -> Figure:
@@ -120,11 +120,11 @@ def strata_chart(
     cells = list(figure.subplots(rows, columns, squeeze=False).ravel())
     for spare in cells[len(panels) :]:
         spare.set_axis_off()
-    along, edges = np.asarray(along, dtype=float), np.asarray(edges, dtype=float)
+    along, bounds = np.asarray(along, dtype=float), np.asarray(edges, dtype=float)
     for axes, panel in zip(cells, panels, strict=False):
         axes.plot(along, panel.values, "o", color=BLUE, markersize=4, alpha=0.65, markeredgewidth=0, clip_on=False)
         for values, style in ((panel.means, _MEAN), (panel.floor, _FLOOR), (panel.ceiling, _CEILING)):
-            _steps(axes, edges, values, style)
+            _steps(axes, bounds, values, style)
         _logarithmic(axes, along)
         axes.set_title(panel.name, loc="left", fontsize=10)
         axes.set_xlabel(label)

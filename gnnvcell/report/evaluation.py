@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -168,7 +169,7 @@ def _support(
         counts = measured_neighbours(graph, truth.perturbations, measured)
         return dict(zip(map(str, truth.perturbations), counts.astype(float).tolist(), strict=True))
     if SUPPORT in guess.obs:
-        values = pd.to_numeric(guess.obs[SUPPORT], errors="coerce").to_numpy()
+        values = pd.Series(pd.to_numeric(guess.obs[SUPPORT], errors="coerce")).to_numpy(dtype=float)
         means = pd.Series(values[guess.code >= 0]).groupby(guess.code[guess.code >= 0]).mean()
         return {str(guess.perturbations[code]): float(value) for code, value in means.items()}
     return {}
@@ -192,10 +193,11 @@ def read_support(path: str | Path) -> dict[str, float]:
             expected="columns perturbation, support",
             found=", ".join(map(str, table.columns)),
         )
-    values = pd.to_numeric(table[SUPPORT], errors="coerce")
-    if values.isna().any():
-        raise FileFormatError(f"{path}: support is no number", found=str(table[SUPPORT][values.isna()].iloc[0]))
-    return dict(zip(table["perturbation"], values.astype(float), strict=True))
+    values = np.asarray(pd.to_numeric(table[SUPPORT], errors="coerce"), dtype=np.float64)
+    if not np.isfinite(values).all():
+        wrong = np.asarray(table[SUPPORT], dtype=str)[~np.isfinite(values)]
+        raise FileFormatError(f"{path}: support is no number", found=wrong[0])
+    return dict(zip(table["perturbation"], values.tolist(), strict=True))
 
 
 def _score_official(

@@ -116,7 +116,7 @@ def _our_sections(scores: CellScores, write: FigureWriter) -> list[str]:
 
 def _effect_figures(scores: CellScores, write: FigureWriter) -> list[str]:
     effects = scores.effects
-    correlation = scores.per_perturbation["pearson_delta"].to_numpy()
+    correlation = np.asarray(scores.per_perturbation["pearson_delta"])
     parts = (effects.predicted, effects.true, effects.scored)
 
     def strongest(width: float) -> Figure:

@@ -97,7 +97,7 @@ def as_json(ours: CellScores | None, official: Sequence[OfficialScores]) -> dict
             {
                 "version": part.version,
                 "cell_type": part.context,
-                "metrics": json.loads(part.table.to_json(orient="index")),
+                "metrics": json.loads(str(part.table.to_json(orient="index"))),
                 "average_score": _plain({"": part.overall})[""],
                 "notes": part.notes,
             }
@@ -110,7 +110,7 @@ def _plain(values: dict[str, float]) -> dict[str, float | None]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(table.to_json(orient="records"))
+    return json.loads(str(table.to_json(orient="records")))
 
 
 def our_tables(scores: CellScores) -> list[DataTable]:

@@ -113,7 +113,7 @@ def strata_of(
         table[f"{name}_floor"] = below.get(name, np.nan)
         table[f"{name}_ceiling"] = above.get(name, np.nan)
     order = [column for name in names for column in (name, f"{name}_floor", f"{name}_ceiling")]
-    return table[["from", "to", "perturbations", *order]]
+    return table.reindex(columns=["from", "to", "perturbations", *order])
 
 
 def support_edges(support: NDArray, strata: int) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
@@ -137,19 +138,20 @@ class CellTests:
 def _concatenated(cells: ad.AnnData, controls: ad.AnnData) -> ad.AnnData:
     matrix = sp.csr_matrix(sp.vstack([cells.X, controls.X], format="csr"))
     labels = [*cells.obs[keys.TARGET_GENE], *controls.obs[keys.TARGET_GENE]]
-    index = [str(i) for i in range(len(labels))]
-    return ad.AnnData(matrix, obs={keys.TARGET_GENE: labels, "index": index}, var=controls.var)
+    obs = pd.DataFrame({keys.TARGET_GENE: labels}).set_index(pd.Index([str(i) for i in range(len(labels))]))
+    return ad.AnnData(matrix, obs=obs, var=pd.DataFrame(index=controls.var_names))
 
 
 def _calls_of_equal_cells(controls: sp.csr_array, means: NDArray, copies: NDArray, tests: CellTests) -> DECalls:
     """Calls for ``copies`` cells in each row that all have the row's values."""
     value = means.astype(np.float32).astype(np.float64)
+    cells = len(controls.indptr) - 1
     matrix = sp.csr_array(sp.vstack([sp.csr_array(value, dtype=np.float32), controls], format="csr"))
-    group = np.concatenate([np.arange(len(value)), np.full(controls.shape[0], len(value))])
+    group = np.concatenate([np.arange(len(value)), np.full(cells, len(value))])
     one = rank_sums(matrix, group, len(value), threads=tests.threads)
     sums = _repeated(one.u, one.ties, value, copies)
-    p_value = p_values(sums, copies, controls.shape[0])
-    control = one.sums[-1] / controls.shape[0]
+    p_value = p_values(sums, copies, cells)
+    control = one.sums[-1] / cells
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.log2(np.expm1(value) / np.expm1(control))
     fdr = stats.false_discovery_control(p_value, axis=1)

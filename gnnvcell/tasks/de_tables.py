@@ -63,9 +63,8 @@ def read_de_table(path: str | Path) -> pd.DataFrame:
     """
     path = require_file(path)
     try:
-        text = {"target": str, "feature": str}
         parquet = path.suffix.lower() in (".parquet", ".pq")
-        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=text, keep_default_na=True)
+        table = pd.read_parquet(path) if parquet else pd.read_csv(path, dtype={"target": "str", "feature": "str"})
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise FileFormatError(
             f"{path} is not a table", expected="CSV or Parquet", found=str(error).splitlines()[0]

@@ -41,5 +41,6 @@ def anndata_of(
     if log:
         values = log_normalised(values, cells.values)
     names = np.asarray(cells.genes if genes is None else genes, dtype=str)
-    obs = pd.DataFrame({keys.TARGET_GENE: labels[rows].astype(object)}, index=[f"cell{i}" for i in rows])
-    return ad.AnnData(sp.csr_matrix(values, dtype=np.float32), obs=obs, var=pd.DataFrame(index=names.astype(object)))
+    obs = pd.DataFrame({keys.TARGET_GENE: labels[rows].astype(object)}, index=pd.Index([f"cell{i}" for i in rows]))
+    matrix = sp.csr_matrix(values, dtype=np.float32)
+    return ad.AnnData(matrix, obs=obs, var=pd.DataFrame(index=pd.Index(names.astype(object))))

@@ -44,7 +44,7 @@ class MeanEffect:
             taken = np.ones(len(real.contexts), dtype=bool) if self.rows is None else self.rows
             means = _by_context(real.deltas_against(controls)[taken], real.contexts[taken])
         overall = np.mean(list(means.values()), axis=0)
-        found = np.stack([means.get(str(context), overall) for context in real.contexts[rows]])
+        found = np.array([means.get(str(context), overall) for context in real.contexts[rows]], dtype=np.float64)
         if self.by_context is None and self.rows is None:
             found[[(real.contexts == context).sum() == 1 for context in real.contexts[rows]]] = np.nan
         return found

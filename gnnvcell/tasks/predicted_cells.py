@@ -12,6 +12,7 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.errors import ConfigError
 from gnnvcell.metrics import DECalls, averages, ceilings, quantile_edges, shift_magnitude, vcc2025_score
 from gnnvcell.metrics.challenge import VCC2025
+from gnnvcell.metrics.profile import Convention
 from gnnvcell.tasks.cell_scores import (
     COMPOSITE,
     EFFECT_SIZE,
@@ -55,7 +56,7 @@ class PredictedCellsConfig(Config):
     controls: Literal["shared", "halves"] = "shared"
     seed: int = 0
     strata: int = 4
-    convention: Literal["ours", "cell-eval"] = "ours"
+    convention: Convention = "ours"
     differential: bool = True
     fdr: float = 0.05
     threads: int = 1
@@ -170,10 +171,15 @@ class PredictedCells:
         pairs = [(whole, whole)]
         if self.config.controls == "halves":
             pairs = [(first.controls, second.controls) for first, second in self._effects.halves]
-        options = {"convention": self.config.convention}
         return [
             ScoredRows.of(
-                self._effects, rows, self._real.genes, self.mean_effect, true_controls=true, controls=other, **options
+                self._effects,
+                rows,
+                self._real.genes,
+                self.mean_effect,
+                true_controls=true,
+                controls=other,
+                convention=self.config.convention,
             )
             for true, other in pairs
         ]

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gnnvcell.metrics import DECalls, PseudoBulk, score_all, targets_left_out
+from gnnvcell.metrics.profile import Convention
 from gnnvcell.tasks.cell_scores import HEADLINE, MEAN_EFFECT, NO_CHANGE
 from gnnvcell.tasks.mean_effect import MeanEffect
 from gnnvcell.tasks.real_effects import BatchedControls, Half, RealEffects
@@ -41,7 +42,7 @@ class ScoredRows:
     control: NDArray[np.float64]
     mean_effect: NDArray[np.float64]
     controls: BatchedControls
-    convention: str
+    convention: Convention
 
     @classmethod
     def of(
@@ -53,7 +54,7 @@ class ScoredRows:
         *,
         true_controls: BatchedControls,
         controls: BatchedControls,
-        convention: str,
+        convention: Convention,
     ) -> "ScoredRows":
         """The rows, their truth taken against some control cells and predictions of them against these or others."""
         share, context = effects.share[rows], effects.context[rows]
@@ -120,11 +121,10 @@ class ScoredRows:
     def _half_scores(self, first: Half, second: Half) -> pd.DataFrame:
         deltas = [half.deltas[self.rows] for half in (first, second)]
         usable = np.flatnonzero(np.isfinite(deltas[0]).all(axis=1) & np.isfinite(deltas[1]).all(axis=1))
-        sides = []
-        for half, delta in zip((first, second), deltas, strict=True):
-            means = half.means[self.rows[usable]].astype(np.float64)
-            sides.append((means, means - delta[usable], None))
-        return self._scored(*sides, usable)
+        first_means, second_means = (half.means[self.rows[usable]].astype(np.float64) for half in (first, second))
+        one = (first_means, first_means - deltas[0][usable], None)
+        other = (second_means, second_means - deltas[1][usable], None)
+        return self._scored(one, other, usable)
 
     def _scored(self, predicted: "_Side", real: "_Side", rows: NDArray) -> pd.DataFrame:
         tables = []
@@ -152,4 +152,4 @@ _Side = tuple[NDArray, NDArray, DECalls | None]
 
 def averaged(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean of tables of scores where a score is defined."""
-    return tables[0] if len(tables) == 1 else pd.concat(tables).groupby(level=0).mean()
+    return tables[0] if len(tables) == 1 else pd.DataFrame(pd.concat(tables).groupby(level=0).mean())

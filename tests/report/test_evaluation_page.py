@@ -43,7 +43,7 @@ def cell_scores(*, rows: int = 12, genes: int = 30, support: bool = True) -> Cel
 
 
 def official(folder: Path, scorer: str = "vcc2025", context: str = "") -> OfficialScores:
-    table = pd.DataFrame({"prediction": [0.5, 0.1], "baseline": [0.4, np.nan]}, index=["pds", "mae"])
+    table = pd.DataFrame({"prediction": [0.5, 0.1], "baseline": [0.4, np.nan]}, index=pd.Index(["pds", "mae"]))
     by_perturbation = pd.DataFrame({"pds": [0.5]}, index=pd.Index(["P0"], name="perturbation"))
     return OfficialScores(scorer, "cell-eval 0.8.2", context, table, by_perturbation, 0.25, folder, ["controls added"])
 
@@ -51,12 +51,12 @@ def official(folder: Path, scorer: str = "vcc2025", context: str = "") -> Offici
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.ids: list[str] = []
+        self.names: list[str] = []
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        self.ids += [values["id"]] if values.get("id") else []
+        self.names += [str(values["id"])] if values.get("id") else []
         self.links += [str(values[key]) for key in ("src", "href") if values.get(key)]
 
 
@@ -68,7 +68,7 @@ def test_the_page_holds_everything_and_needs_no_network(tmp_path: Path) -> None:
     text = page.read_text()
     parsed = Page()
     parsed.feed(text)
-    assert len(parsed.ids) == len(set(parsed.ids))
+    assert len(parsed.names) == len(set(parsed.names))
     assert not [link for link in parsed.links if not link.startswith(("#", "data:"))]
     for wanted in ("a &lt;note&gt;", "cell-eval 0.8.2: average score 0.250", "controls added", "x y", "P11"):
         assert wanted in text

@@ -42,9 +42,9 @@ def screen(
     counts = rng.poisson(rate).astype(np.float32)
     obs = pd.DataFrame(
         {"target_gene": pd.Categorical(labels), "batch": pd.Categorical([f"b{b}" for b in batch])},
-        index=[f"cell{i}" for i in range(len(labels))],
+        index=pd.Index([f"cell{i}" for i in range(len(labels))]),
     )
-    cells_ = ad.AnnData(sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=GENES))
+    cells_ = ad.AnnData(sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=pd.Index(GENES)))
     if contexts:
         parts = []
         for context in contexts:

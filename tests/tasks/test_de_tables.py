@@ -40,7 +40,9 @@ def test_tables_of_real_cells_are_kept_by_key(tmp_path: Path) -> None:
 def test_given_tables_go_before_kept_ones_and_are_not_kept(tmp_path: Path) -> None:
     TABLE.to_csv(tmp_path / "given.csv", index=False)
     tables = DETables(real=tmp_path / "given.csv", cache=tmp_path / "cache")
-    assert len(tables.real_table("a" * 64)) == 2
+    found = tables.real_table("a" * 64)
+    assert found is not None
+    assert len(found) == 2
     tables.keep("a" * 64, TABLE)
     assert not (tmp_path / "cache").exists()
     assert tables.predicted_table() is None

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -11,12 +12,10 @@ from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.errors import ConfigError, DataError, GnnvcellError
 from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
 
-QUIET = {"progress": False}
 
-
-def task(real: ad.AnnData, **options) -> PredictedCells:
-    config = PredictedCellsConfig(**options.pop("config", {"splits": 2}))
-    return PredictedCells(Cells.of(real), config=config, **options, **QUIET)
+def task(real: ad.AnnData, *, config: dict[str, Any] | None = None, **options: Any) -> PredictedCells:
+    settings = PredictedCellsConfig(**(config or {"splits": 2}))
+    return PredictedCells(Cells.of(real), config=settings, progress=False, **options)
 
 
 def take(cells: ad.AnnData, rows) -> ad.AnnData:
@@ -27,13 +26,16 @@ def test_deltas_are_means_less_the_controls_of_the_same_batches(make_screen, mak
     """Every number by hand, from dense arrays."""
     real, predicted = make_log(make_screen(seed=0)), make_log(make_screen(seed=1))
     scores = task(real).evaluate(Cells.of(predicted))
-    x, y = real.X.toarray(), predicted.X.toarray()
+    x, y = real.to_df().to_numpy(), predicted.to_df().to_numpy()
 
     def control(of: ad.AnnData, name: str) -> np.ndarray:
-        inside = of.obs["target_gene"] == name
-        share = of.obs["batch"][inside].value_counts(normalize=True)
-        is_control = real.obs["target_gene"] == "non-targeting"
-        return sum(share[b] * x[is_control & (real.obs["batch"] == b)].mean(axis=0) for b in share.index)
+        inside, batch = (of.obs["target_gene"] == name).to_numpy(), of.obs["batch"].astype(str).to_numpy()
+        is_control = (real.obs["target_gene"] == "non-targeting").to_numpy()
+        out = np.zeros(x.shape[1])
+        for b in np.unique(batch[inside]):
+            share = (batch[inside] == b).mean()
+            out += share * x[is_control & (real.obs["batch"] == b).to_numpy()].mean(axis=0)
+        return out
 
     for place, name in enumerate(("G0", "G1")):
         true = x[real.obs["target_gene"] == name].mean(axis=0) - control(real, name)
@@ -89,7 +91,7 @@ def test_files_on_disk_score_as_cells_in_memory(make_screen, tmp_path: Path) -> 
     for name, cells in (("real", real), ("pred", predicted)):
         cells.write_h5ad(tmp_path / f"{name}.h5ad")
     truth = Cells.open(tmp_path / "real.h5ad", in_memory=False)
-    found = PredictedCells(truth, config=PredictedCellsConfig(splits=2), **QUIET)
+    found = PredictedCells(truth, config=PredictedCellsConfig(splits=2), progress=False)
     found = found.evaluate(Cells.open(tmp_path / "pred.h5ad", in_memory=False))
     wanted = task(real).evaluate(Cells.of(predicted))
     pd.testing.assert_frame_equal(found.per_perturbation, wanted.per_perturbation)
@@ -122,7 +124,7 @@ def test_extra_genes_are_left_out_and_told(make_screen) -> None:
     more = ad.AnnData(
         sp.csr_matrix(np.hstack([predicted.X.toarray(), np.ones((predicted.n_obs, 2))])),
         obs=predicted.obs,
-        var=pd.DataFrame(index=[*predicted.var_names, "X1", "X2"]),
+        var=pd.DataFrame(index=pd.Index([*predicted.var_names, "X1", "X2"])),
     )
     scores = task(real).evaluate(Cells.of(more))
     assert scores.metrics == task(real).evaluate(Cells.of(predicted)).metrics
@@ -259,7 +261,7 @@ def test_a_prediction_needs_no_controls_and_no_batches(make_screen) -> None:
     predicted = make_screen(seed=1)
     bare = take(predicted, predicted.obs["target_gene"] != "non-targeting")
     fields = FieldsConfig(perturbation="target_gene", control="non-targeting")
-    del bare.obs["batch"]
+    del bare.obs["batch"]  # type: ignore[reportIndexIssue]
     scores = task(make_screen(seed=0)).evaluate(Cells.of(bare, fields))
     assert scores.metrics["centred_pearson_delta"] > 0.85
 

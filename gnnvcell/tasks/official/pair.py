@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from gnnvcell import keys
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.values import ValueKind
 from gnnvcell.errors import DataError
+from gnnvcell.tasks.in_memory import anndata_of
 from gnnvcell.tasks.matching import Match, match_cells, match_genes
 
 
@@ -80,7 +80,7 @@ def official_pairs(predicted: Cells, real: Cells) -> list[OfficialPair]:
         code = int(np.flatnonzero(real.contexts.astype(str) == context)[0])
         real_rows = np.flatnonzero(np.isin(match.real_rows, rows) | (real.is_control & (real.context_code == code)))
         labels = _labels(match.real_rows, match.perturbations)
-        truth = _anndata(real, real_rows, labels, np.arange(len(real.genes)), real.genes)
+        truth = anndata_of(real, real_rows, labels)
         guess, notes = _predicted(predicted, real, match, rows, code)
         notes, digest = [*match.notes, *notes], _content_digest(truth)
         pairs.append(OfficialPair(guess, truth, context, predicted.values, real.values, digest, notes))
@@ -105,7 +105,7 @@ def official_cells(cells: Cells, pair: OfficialPair) -> ad.AnnData:
             f"the training file has no control cells of {pair.context!r}", found=", ".join(map(str, cells.contexts[:5]))
         )
     labels = _labels(cells.code.astype(np.int64), np.asarray(cells.perturbations, dtype=str))
-    return _anndata(cells, np.flatnonzero(inside), labels, columns, pair.real.var_names.to_numpy())
+    return anndata_of(cells, np.flatnonzero(inside), labels, columns, pair.real.var_names.to_numpy())
 
 
 def _predicted(
@@ -117,7 +117,7 @@ def _predicted(
         own = own & (predicted.contexts[predicted.context_code].astype(str) == str(real.contexts[context]))
     cells = np.flatnonzero(np.isin(match.predicted_rows, rows) | own)
     labels = _labels(match.predicted_rows, match.perturbations)
-    guess = _anndata(predicted, cells, labels, match.columns, real.genes)
+    guess = anndata_of(predicted, cells, labels, match.columns, real.genes)
     if own.any():
         return guess, []
     if predicted.values is not real.values:
@@ -129,7 +129,7 @@ def _predicted(
         )
     controls = np.flatnonzero(real.is_control & (real.context_code == context))
     labels = np.full(len(real.code), keys.NON_TARGETING)
-    added = _anndata(real, controls, labels, np.arange(len(real.genes)), real.genes)
+    added = anndata_of(real, controls, labels)
     both = ad.concat([guess, added], index_unique="-")
     return both, [f"the prediction has no control cells: {len(controls):,} real ones were added"]
 
@@ -139,18 +139,12 @@ def _labels(row_of: NDArray, perturbations: NDArray) -> NDArray:
     return np.append(perturbations, keys.NON_TARGETING)[row_of]
 
 
-def _anndata(cells: Cells, rows: NDArray, labels: NDArray, columns: NDArray, genes: NDArray) -> ad.AnnData:
-    values = sp.csr_matrix(cells.take(rows))[:, columns]
-    obs = pd.DataFrame({keys.TARGET_GENE: labels[rows].astype(object)}, index=[f"cell{i}" for i in rows])
-    return ad.AnnData(sp.csr_matrix(values), obs=obs, var=pd.DataFrame(index=genes.astype(object)))
-
-
 def _content_digest(cells: ad.AnnData) -> str:
     """Hex SHA-256 of values, labels and gene names: the same cells have it whatever file they came from."""
     digest = hashlib.sha256()
     matrix = sp.csr_matrix(cells.X)
     for part in (matrix.data, matrix.indices, matrix.indptr):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).data)
     for names in (cells.obs[keys.TARGET_GENE], cells.var_names):
         digest.update("\n".join(map(str, names)).encode())
     return digest.hexdigest()

@@ -1,12 +1,13 @@
 """Evaluate a file of predicted cells against a file of real ones: scorers, tables, page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gnnvcell.config import Config
@@ -142,14 +143,13 @@ def _check(config: EvaluationConfig) -> None:
 def _score_ours(
     guess: Cells, truth: Cells, train: Cells | None, config: EvaluationConfig, cache: Path, progress: bool
 ) -> CellScores:
-    split = read_split(config.split, truth) if config.split else None
-    training = [] if split is None else split.training
+    parts = None if config.split is None else read_split(config.split).apply_to_cells(truth)
     task = PredictedCells(
         truth,
         train=train,
-        training=training,
-        held_out=[] if split is None else split.held_out(config.part),
-        support=_support(config, guess, truth, train, training),
+        parts=parts,
+        part=config.part,
+        support=_support(config, guess, truth, train, parts),
         tables=DETables(config.de_real, config.de_pred, cache),
         config=config.ours,
         progress=progress,
@@ -158,14 +158,16 @@ def _score_ours(
 
 
 def _support(
-    config: EvaluationConfig, guess: Cells, truth: Cells, train: Cells | None, training: Sequence[str]
+    config: EvaluationConfig, guess: Cells, truth: Cells, train: Cells | None, parts: NDArray | None
 ) -> dict[str, float]:
     """Graph evidence by perturbation: from a file, counted in a graph, or as the prediction states it."""
     if config.support:
         return read_support(config.support)
     if config.graph:
         graph = GeneGraph.load(config.graph)
-        measured = train.perturbations if train is not None else training or truth.perturbations
+        measured = truth.perturbations if train is None else train.perturbations
+        if train is None and parts is not None:
+            measured = truth.perturbations[np.unique(truth.code[parts == "train"])]
         counts = measured_neighbours(graph, truth.perturbations, measured)
         return dict(zip(map(str, truth.perturbations), counts.astype(float).tolist(), strict=True))
     if SUPPORT in guess.obs:

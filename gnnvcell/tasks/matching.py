@@ -33,7 +33,7 @@ class Match:
     notes: list[str]
 
 
-def match_cells(predicted: Cells, real: Cells, *, required: Iterable[str] = ()) -> Match:
+def match_cells(predicted: Cells, real: Cells, *, held_out: NDArray | None = None) -> Match:
     """Align a prediction with the truth by the names of genes, perturbations and contexts.
 
     Genes the prediction has beyond the real ones are left out, and so are perturbations that only one side has; both
@@ -42,15 +42,16 @@ def match_cells(predicted: Cells, real: Cells, *, required: Iterable[str] = ()) 
     Args:
         predicted: predicted cells.
         real: real cells.
-        required: perturbations that must be predicted: those of a held-out split.
+        held_out: (real cells,) bool, where a split says what is scored: these perturbations alone, and all of them.
 
     Raises:
         DataError: the prediction has no gene names, lacks a real gene, shares no perturbation or no context with the
-            real cells, or lacks a required perturbation.
+            real cells, or lacks a held-out perturbation.
     """
     columns, notes = match_genes(predicted.genes, real.genes)
     contexts = _match_contexts(predicted, real)
-    rows_real, rows_predicted = _rows(real, np.arange(len(real.contexts))), _rows(predicted, contexts)
+    rows_real = _rows(real, np.arange(len(real.contexts)), held_out)
+    rows_predicted = _rows(predicted, contexts)
     shared = [key for key in rows_real if key in rows_predicted]
     if not shared:
         raise DataError(
@@ -59,9 +60,16 @@ def match_cells(predicted: Cells, real: Cells, *, required: Iterable[str] = ()) 
             found=_listed(predicted.perturbations),
             remedy="is the perturbation column the right one? name it with --perturbation",
         )
-    _check_required(required, {key[0] for key in shared})
-    notes += _left_out("perturbations of the real cells are not predicted", rows_real.keys() - rows_predicted.keys())
-    notes += _left_out("predicted perturbations are not among the real cells", rows_predicted.keys() - rows_real.keys())
+    lacking, beyond = rows_real.keys() - rows_predicted.keys(), rows_predicted.keys() - rows_real.keys()
+    if held_out is not None and lacking:
+        raise DataError(
+            f"the prediction lacks {len(lacking)} of {len(rows_real)} held-out perturbations",
+            expected="a prediction for every held-out perturbation of the split",
+            found=f"nothing for {_listed(_names(lacking))}",
+        )
+    notes += _left_out("perturbations of the real cells are not predicted", lacking)
+    whose = "the real cells" if held_out is None else "the held-out ones"
+    notes += _left_out(f"predicted perturbations are not among {whose}", beyond)
     number = {key: i for i, key in enumerate(shared)}
     return Match(
         columns=columns,
@@ -132,9 +140,11 @@ def _match_contexts(predicted: Cells, real: Cells) -> NDArray[np.int64]:
 _Key = tuple[frozenset[str], int]
 
 
-def _rows(cells: Cells, contexts: NDArray[np.int64]) -> dict[_Key, list[tuple[int, int]]]:
+def _rows(
+    cells: Cells, contexts: NDArray[np.int64], inside: NDArray | None = None
+) -> dict[_Key, list[tuple[int, int]]]:
     """(targets, real context) -> (perturbation code, context code) pairs that have cells, in the order of the names."""
-    perturbed = cells.code >= 0
+    perturbed = (cells.code >= 0) & (True if inside is None else np.asarray(inside, dtype=bool))
     pairs = np.unique(np.stack([cells.code[perturbed], cells.context_code[perturbed]], axis=1), axis=0)
     rows: dict[_Key, list[tuple[int, int]]] = {}
     for code, context in pairs.tolist():
@@ -163,20 +173,13 @@ def _row_of_cells(
     return table[cells.code, cells.context_code]  # code -1, control, is the last row
 
 
-def _check_required(required: Iterable[str], shared: set[frozenset[str]]) -> None:
-    names = [str(name) for name in required]
-    missing = [name for name in names if targets_of(name) not in shared]
-    if missing:
-        raise DataError(
-            f"the prediction lacks {len(missing)} of {len(names)} held-out perturbations",
-            expected="a prediction for every held-out perturbation of the split",
-            found=f"nothing for {_listed(missing)}",
-        )
-
-
 def _left_out(what: str, keys: Iterable[_Key]) -> list[str]:
-    names = sorted({"+".join(sorted(targets)) for targets, _ in keys})
+    names = _names(keys)
     return [f"{len(names)} {what}: {_listed(names)}"] if names else []
+
+
+def _names(keys: Iterable[_Key]) -> list[str]:
+    return sorted({"+".join(sorted(targets)) for targets, _ in keys})
 
 
 def _listed(names: Iterable) -> str:

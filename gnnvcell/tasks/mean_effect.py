@@ -1,6 +1,6 @@
 """MeanEffect: the average effect of training perturbations, the baseline and the centre of centred scores."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,18 +76,16 @@ def of_training_cells(train: Cells, genes: NDArray, *, progress: bool = True) ->
     )
 
 
-def of_training_names(real: RealEffects, names: Iterable[str]) -> MeanEffect:
+def of_training_rows(real: RealEffects, rows: NDArray) -> MeanEffect:
     """From perturbations of the real file that a split trains on.
 
     Args:
         real: effects of all perturbations.
-        names: training perturbations.
+        rows: (rows,) bool, those to train on.
 
     Raises:
-        DataError: none of them has cells.
+        DataError: there is none.
     """
-    targets = frozenset(targets_of(name) for name in names)
-    rows = np.array([targets_of(name) in targets for name in real.perturbations], dtype=bool)
     if not rows.any():
         raise DataError(
             "the real cells have none of the split's training perturbations",

@@ -1,6 +1,6 @@
 """Score predicted cells of a screen; the real cells stay in here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gnnvcell.config import Config
 from gnnvcell.data.cells import Cells
-from gnnvcell.errors import ConfigError
+from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.metrics import DECalls, averages, ceilings, quantile_edges, shift_magnitude, vcc2025_score
 from gnnvcell.metrics.challenge import VCC2025
 from gnnvcell.metrics.profile import Convention
@@ -27,7 +27,7 @@ from gnnvcell.tasks.cell_sums import Grouping, summed
 from gnnvcell.tasks.cell_tests import CellTests
 from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.matching import Match, match_cells, targets_of
-from gnnvcell.tasks.mean_effect import of_all, of_training_cells, of_training_names
+from gnnvcell.tasks.mean_effect import of_all, of_training_cells, of_training_rows
 from gnnvcell.tasks.real_effects import measure_effects, shares
 from gnnvcell.tasks.scored_rows import ScoredRows, averaged
 
@@ -77,8 +77,9 @@ class PredictedCells:
     Args:
         real: real cells, in memory or on disk, with control cells in every batch.
         train: training cells; their mean effect is the centre and the floor.
-        training: names of training perturbations among the real cells, where there is no file of them.
-        held_out: names that a prediction must have; any may be missing when left out.
+        parts: (real cells,) "train", "val", "test" or "control", of a split of the real cells: its training
+            perturbations give the mean effect where there is no file of training cells.
+        part: what of the split is scored, whole and alone.
         support: perturbation to graph evidence, for the strata.
         tables: given tables of differential expression, and where that of the real cells is kept.
         config: settings.
@@ -86,7 +87,8 @@ class PredictedCells:
 
     Raises:
         ConfigError: halves of the controls without splits.
-        DataError: the real cells have no controls, none in a batch, or values that cannot be scored.
+        DataError: the real cells have no controls, none in a batch, or values that cannot be scored; or the split has
+            no part to score or nothing to learn from.
 
     Example:
         >>> task = PredictedCells(Cells.open("real.h5ad"))  # doctest: +SKIP
@@ -98,8 +100,8 @@ class PredictedCells:
         real: Cells,
         *,
         train: Cells | None = None,
-        training: Iterable[str] = (),
-        held_out: Iterable[str] = (),
+        parts: NDArray | None = None,
+        part: str = "test",
         support: Mapping[str, float] | None = None,
         tables: DETables | None = None,
         config: PredictedCellsConfig | None = None,
@@ -109,14 +111,15 @@ class PredictedCells:
         if self.config.controls == "halves" and not self.config.splits:
             raise ConfigError("halves of the control cells need splits", expected="splits >= 1", found="splits = 0")
         self._real, self._progress = real, progress
-        self._held_out = [str(name) for name in held_out]
+        self._held_out = None if parts is None else _held_out(parts, part)
         self._support = {targets_of(name): float(value) for name, value in (support or {}).items()}
         self._effects = measure_effects(real, splits=self.config.splits, seed=self.config.seed, progress=progress)
-        training = [str(name) for name in training]
         if train is not None:
             self.mean_effect = of_training_cells(train, real.genes, progress=progress)
+        elif parts is not None:
+            self.mean_effect = of_training_rows(self._effects, self._effects.rows_with(np.asarray(parts) == "train"))
         else:
-            self.mean_effect = of_training_names(self._effects, training) if training else of_all()
+            self.mean_effect = of_all()
         self._tests: CellTests | None = None
         if self.config.differential:
             self._tests = CellTests(
@@ -133,7 +136,7 @@ class PredictedCells:
             DataError: its genes, perturbations or cell types do not fit the real ones, a held-out perturbation is
                 missing, or its values cannot be scored.
         """
-        match = match_cells(predicted, self._real, required=self._held_out)
+        match = match_cells(predicted, self._real, held_out=self._held_out)
         rows = self._rows(match)
         means, cells = self._predicted_means(predicted, match)
         share = self._batch_share(predicted, match, rows)
@@ -273,6 +276,18 @@ def _with_composite(metrics: dict[str, float], floor: dict[str, float]) -> dict[
     if not all(name in metrics and name in floor for name in VCC2025):
         return metrics
     return {**metrics, COMPOSITE: vcc2025_score(metrics, floor)["avg_score"]}
+
+
+def _held_out(parts: NDArray, part: str) -> NDArray[np.bool_]:
+    """(cells,) whether they are of a part that has cells and is not learned from."""
+    found = np.asarray(parts, dtype=str) == part
+    if part == "train" or not found.any():
+        raise DataError(
+            f"the part {part!r} of the split cannot be scored",
+            expected="held-out perturbations with real cells",
+            found=", ".join(sorted(set(np.asarray(parts, dtype=str).tolist()))),
+        )
+    return found
 
 
 def _columns(match: Match) -> tuple[list[str], list[str]]:

@@ -88,6 +88,12 @@ class RealEffects:
     row_of: NDArray[np.int64]
     halves: Sequence[tuple[Half, Half]] = ()
 
+    def rows_with(self, cells: NDArray) -> NDArray[np.bool_]:
+        """(rows,) whether any of some cells, (cells of the screen,) bool, is in the row."""
+        found = np.zeros(len(self.cells) + 1, dtype=bool)
+        found[self.row_of[cells]] = True
+        return found[:-1]  # the last place is that of control cells, row -1
+
     def deltas_against(self, controls: BatchedControls) -> NDArray[np.float64]:
         """(rows, genes) means less some of the control cells of the same batches."""
         return self.means - controls.weighted(self.share, self.context)

@@ -138,8 +138,6 @@ def test_perturbations_of_one_side_are_left_out_and_told(make_screen) -> None:
     assert scores.per_perturbation.index.tolist() == ["G0", "G1", "G2"]
     assert any("3 perturbations of the real cells are not predicted: G3, G4, G5" in note for note in scores.notes)
     assert any("1 predicted perturbations are not among the real cells: G9" in note for note in scores.notes)
-    with pytest.raises(DataError, match="lacks 1 of 2 held-out perturbations"):
-        task(real, held_out=["G1", "G4"]).evaluate(Cells.of(predicted))
 
 
 def test_combinations_match_in_any_order(make_screen) -> None:
@@ -174,11 +172,25 @@ def test_training_cells_give_the_centre_and_the_floor(make_screen) -> None:
     assert with_file.metrics["centred_pearson_delta"] != task(real).evaluate(predicted).metrics["centred_pearson_delta"]
     seen = task(real, train=Cells.of(make_screen(seed=2))).evaluate(predicted)
     assert any("6 scored perturbations are among the training ones" in note for note in seen.notes)
-    names = task(real, training=["G3", "G4", "G5"], held_out=["G0", "G1", "G2"])
-    only = take(make_screen(seed=1), make_screen(seed=1).obs["target_gene"].isin(["G0", "G1", "G2"]))
-    assert any("3 training perturbations of the split" in note for note in names.evaluate(Cells.of(only)).notes)
+
+
+def test_a_split_says_what_is_scored_and_what_is_learned_from(make_screen) -> None:
+    real, predicted = make_screen(seed=0), make_screen(seed=1)
+    part = {"non-targeting": "control", "G0": "test", "G1": "test", "G2": "val"}
+    parts = np.array([part.get(name, "train") for name in real.obs["target_gene"]])
+    scores = task(real, parts=parts).evaluate(Cells.of(predicted))
+    assert scores.per_perturbation.index.tolist() == ["G0", "G1"]
+    assert any("3 training perturbations of the split" in note for note in scores.notes)
+    assert any("4 predicted perturbations are not among the held-out ones: G2, G3" in note for note in scores.notes)
+    assert task(real, parts=parts, part="val").evaluate(Cells.of(predicted)).per_perturbation.index.tolist() == ["G2"]
+    lacking = take(predicted, predicted.obs["target_gene"] != "G1")
+    with pytest.raises(DataError, match=r"lacks 1 of 2 held-out perturbations(.|\n)*nothing for G1"):
+        task(real, parts=parts).evaluate(Cells.of(lacking))
+    for wrong in ("train", "more"):
+        with pytest.raises(DataError, match="cannot be scored"):
+            task(real, parts=parts, part=wrong)
     with pytest.raises(DataError, match="none of the split's training perturbations"):
-        task(real, training=["G7"])
+        task(real, parts=np.where(parts == "train", "val", parts))
 
 
 def test_one_perturbation_has_no_mean_effect_and_no_rank(make_screen) -> None:

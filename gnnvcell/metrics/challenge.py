@@ -9,8 +9,6 @@ from gnnvcell.metrics.ceiling import RELIABILITIES
 
 VCC2025 = ("mae", "discrimination_score_l1", "overlap_at_N")
 _BEST_AT_ZERO = ("mae", "mse", "mae_delta", "mse_delta")
-# The challenge's three under the names of the task of predicted cells.
-_SHORT_NAMES = {"mae": "mae", "pds_l1": "discrimination_score_l1", "overlap_at_n": "overlap_at_N"}
 
 
 def vcc2025_score(
@@ -44,25 +42,6 @@ def vcc2025_score(
             raise DataError(f"there is no {absent} of {name!r}", remedy="compute it for both sides")
         found[name] = _relative(scores[name], baseline[name], zero_is_best=name in _BEST_AT_ZERO)
     return {**found, "avg_score": float(np.mean(list(found.values())))}
-
-
-def challenge_2025_score(scores: Mapping[str, float], baseline: Mapping[str, float]) -> float:
-    """``avg_score`` of ``vcc2025_score`` for ``mae``, ``pds_l1`` and ``overlap_at_n``.
-
-    Args:
-        scores: of the prediction.
-        baseline: the same of the mean of perturbation means.
-
-    Returns:
-        0 at the baseline, 1 at best; NaN where one of the six numbers is missing or not finite.
-    """
-    user, base = (
-        {name: float(values.get(short, np.nan)) for short, name in _SHORT_NAMES.items()}
-        for values in (scores, baseline)
-    )
-    if not np.isfinite([*user.values(), *base.values()]).all():
-        return float("nan")
-    return vcc2025_score(user, base)["avg_score"]
 
 
 def _relative(user: float, base: float, *, zero_is_best: bool) -> float:

@@ -6,7 +6,6 @@ import pytest
 
 from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.metrics import by_strata, ceilings, disjoint_halves, quantile_edges, rescaled, vcc2025_score
-from gnnvcell.metrics.challenge import challenge_2025_score
 from gnnvcell.metrics.strata import SUPPORT_EDGES
 
 
@@ -64,10 +63,6 @@ def test_the_challenge_score_by_hand() -> None:
     assert found == pytest.approx(
         {"mae": 0.5, "discrimination_score_l1": 0.2, "overlap_at_N": 0, "avg_score": 0.7 / 3}
     )
-    names = {"mae": "mae", "pds_l1": "discrimination_score_l1", "overlap_at_n": "overlap_at_N"}
-    short = [{name: side[long] for name, long in names.items()} for side in (user, base)]
-    assert challenge_2025_score(*short) == pytest.approx(0.7 / 3)
-    assert np.isnan(challenge_2025_score(user, base))
     with pytest.raises(DataError, match="no baseline of 'mae'"):
         vcc2025_score(user, {})
     with pytest.raises(ConfigError, match="does not score 'shift_magnitude'"):

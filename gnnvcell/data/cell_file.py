@@ -98,7 +98,8 @@ def _open_zarr(path: Path) -> Any:
 
     if not path.exists():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise MissingFileError(f"no file {path}", remedy=did_you_mean(path.name, beside) if beside else "check the path")
+        hint = did_you_mean(path.name, beside) if beside else f"the folder {path.parent} is empty or does not exist"
+        raise MissingFileError(f"no file {path}", remedy=hint)
     try:
         return zarr.open_group(str(path), mode="r")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

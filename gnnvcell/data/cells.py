@@ -232,5 +232,5 @@ def _check_unique(genes: NDArray) -> None:
             f"{len(twice):,} gene names repeat",
             expected="each gene once",
             found=", ".join(map(str, twice[:5])),
-            remedy="merge or drop them: adata.var_names_make_unique() keeps both apart, and only one will match a graph",
+            remedy="merge or drop them; adata.var_names_make_unique() keeps both, and one of them will match a graph",
         )

@@ -57,8 +57,7 @@ def label_cells(obs: pd.DataFrame, fields: Fields) -> Labelling:
     coded = [factorise(obs, column) for column in columns]
     combined = np.ravel_multi_index([code for _, code in coded], [len(names) for names, _ in coded])
     first, group = np.unique(combined, return_index=True, return_inverse=True)[1:]
-    rows = [{column: str(names[code[row]]) for column, (names, code) in zip(columns, coded, strict=True)} for row in first]
-    parsed = [_parse(row, fields) for row in rows]
+    parsed = [_parse({c: str(n[k[row]]) for c, (n, k) in zip(columns, coded, strict=True)}, fields) for row in first]
     names = _names([p for p in parsed if p is not None and not p.is_control])
     name_of = [names.get(p, "") if p is not None and not p.is_control else "" for p in parsed]
     unique = sorted(set(name_of) - {""})

@@ -1,18 +1,16 @@
 """Composition features: what a protein is made of, from its sequence alone, without any trained weights."""
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnvcell.errors import DataError, FileFormatError
+from gnnvcell.errors import DataError
+from gnnvcell.features.fasta import AMINO_ACIDS, STOP, UNKNOWN, Proteins, read_proteins, refuse_nucleotides
 from gnnvcell.features.feature_table import FeatureTable, in_file, some
-from gnnvcell.files import open_text, sha256_of
+from gnnvcell.files import sha256_of
 
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 # Groups of residues as EMBOSS pepstats has them, after Taylor, J Theor Biol 119:205 (1986). They overlap.
 CLASSES = {
     "positive": "HKR",
@@ -26,8 +24,6 @@ CLASSES = {
 HYDROPATHY = np.array(
     [1.8, 2.5, -3.5, -3.5, 2.8, -0.4, -3.2, 4.5, -3.9, 3.8, 1.9, -3.5, -1.6, -3.5, -4.5, -0.8, -0.7, 4.2, -0.9, -1.3]
 )
-UNKNOWN = "BJOUXZ"  # residues that are none of the twenty, or not told apart
-STOP = "*"
 
 _MEMBERS = np.array([[letter in group for letter in AMINO_ACIDS] for group in CLASSES.values()], dtype=np.float64)
 _UNKNOWN_CODE, _STOP_CODE, _INVALID = 20, 21, 255
@@ -37,23 +33,6 @@ _CODES[np.frombuffer((AMINO_ACIDS + UNKNOWN + STOP).encode(), dtype=np.uint8)] =
     *[_UNKNOWN_CODE] * len(UNKNOWN),
     _STOP_CODE,
 ]
-_NUCLEOTIDES = set("ACGTUN")
-_ENOUGH = 60  # residues; a text this long of nucleotide letters alone is no protein
-_GENE = re.compile(r"\bGN=(\S+)")
-_UNIPROT = re.compile(r"(?:sp|tr)\|([A-Z0-9-]+)\|")
-
-
-@dataclass(frozen=True)
-class Proteins:
-    """One protein sequence for each name.
-
-    Args:
-        sequences: name to sequence.
-        isoforms: how many further sequences of the same names were left out.
-    """
-
-    sequences: Mapping[str, str]
-    isoforms: int = 0
 
 
 def composition_columns(*, dipeptides: bool = True) -> tuple[str, ...]:
@@ -96,72 +75,11 @@ def composition_features(
     return _features(given, dipeptides, "given sequences", "")
 
 
-def read_proteins(path: str | Path) -> Proteins:
-    """The proteins of a fasta file, plain or gzipped: the longest of each name, the first of those equally long.
-
-    The name is the gene symbol of UniProt's ``GN=``; failing that the accession of ``sp|P04637|P53_HUMAN``; failing
-    that the first word of the header.
-
-    Raises:
-        FileFormatError: missing, empty or damaged file, no fasta, a header without a name, or one without a sequence.
-    """
-    sequences: dict[str, str] = {}
-    records = 0
-    for name, sequence in _records(Path(path)):
-        records += 1
-        if name not in sequences or _length(sequence) > _length(sequences[name]):
-            sequences[name] = sequence
-    return Proteins(sequences, records - len(sequences))
-
-
-def _length(sequence: str) -> int:
-    return len(sequence) - sequence.count(STOP)
-
-
-def _records(path: Path) -> Iterator[tuple[str, str]]:
-    name, parts = "", []
-    with open_text(path) as handle:
-        for number, text in enumerate(handle, start=1):
-            line = text.strip()
-            if line.startswith(">"):
-                if name:
-                    yield name, _joined(path, name, parts)
-                name, parts = _name(path, line, number), []
-            elif line and not name:
-                raise FileFormatError(
-                    f"{path} is not fasta", expected="a first line that begins with >", found=line[:60]
-                )
-            elif line:
-                parts.append("".join(line.split()))
-    if not name:
-        raise FileFormatError(f"{path} has no sequences in it", expected="fasta")
-    yield name, _joined(path, name, parts)
-
-
-def _name(path: Path, line: str, number: int) -> str:
-    gene = _GENE.search(line)
-    if gene:
-        return gene[1]
-    words = line[1:].split()
-    if not words:
-        raise FileFormatError(f"{path}: the header in line {number} has no name", found=line, remedy="name the protein")
-    accession = _UNIPROT.match(words[0])
-    return accession[1] if accession else words[0]
-
-
-def _joined(path: Path, name: str, parts: list[str]) -> str:
-    if not parts:
-        raise FileFormatError(
-            f"{path}: {name!r} has no sequence", expected="residues after the header", remedy="was the file cut off?"
-        )
-    return "".join(parts)
-
-
 def _features(proteins: Proteins, dipeptides: bool, source: str, sha256: str) -> FeatureTable:
     sequences = proteins.sequences
     if not sequences:
         raise DataError("there are no sequences", expected="at least one protein")
-    _refuse_nucleotides(sequences)
+    refuse_nucleotides(sequences.values())
     values = np.empty((len(sequences), len(composition_columns(dipeptides=dipeptides))), dtype=np.float32)
     unknown = stops = 0
     for row, (name, sequence) in enumerate(sequences.items()):
@@ -202,15 +120,3 @@ def _describe(name: str, codes: NDArray[np.uint8], dipeptides: bool) -> NDArray[
         pairs = np.bincount(codes[:-1][both].astype(np.int64) * 20 + codes[1:][both], minlength=400)
         parts.append(pairs / max(int(pairs.sum()), 1))
     return np.concatenate(parts)
-
-
-def _refuse_nucleotides(sequences: Mapping[str, str]) -> None:
-    if sum(map(len, sequences.values())) < _ENOUGH:
-        return
-    if all(set(sequence.upper()) <= _NUCLEOTIDES for sequence in sequences.values()):
-        raise DataError(
-            "the sequences are nucleotides",
-            expected="proteins",
-            found=next(iter(sequences.values()))[:20],
-            remedy="use the protein fasta, not the transcripts'",
-        )

@@ -5,7 +5,8 @@ import pytest
 
 from gnnvcell.errors import DataError, FileFormatError, MissingFileError
 from gnnvcell.features import composition_columns, composition_features
-from gnnvcell.features.composition import AMINO_ACIDS, CLASSES, HYDROPATHY, read_proteins
+from gnnvcell.features.composition import CLASSES, HYDROPATHY
+from gnnvcell.features.fasta import AMINO_ACIDS, read_proteins
 from gnnvcell.files import sha256_of
 from gnnvcell.genes import GeneVocab
 

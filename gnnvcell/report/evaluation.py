@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gnnvcell.config import Config
 from gnnvcell.data.cells import Cells
-from gnnvcell.data.fields import FieldsConfig
+from gnnvcell.data.fields import FieldsConfig, labels_in
 from gnnvcell.errors import ConfigError, FileFormatError
 from gnnvcell.files import require_file
 from gnnvcell.graphs.gene_graph import GeneGraph
@@ -111,13 +111,14 @@ def evaluate_files(
     config, out, fields = config or EvaluationConfig(), Path(out), fields or FieldsConfig()
     _check(config)
     truth = Cells.open(real, fields)
-    guess = Cells.open(predicted, predicted_fields or fields)
+    guess = open_predicted(predicted, predicted_fields or fields)
     train = Cells.open(config.train, fields) if config.train else None
     cache = config.cache or out / "cache"
+    parts = None if config.split is None else read_split(config.split).apply_to_cells(truth)
     ours = None
     if "ours" in config.scorers:
-        ours = _score_ours(guess, truth, train, config, cache, progress)
-    official = _score_official(guess, truth, train, config, out, cache, progress)
+        ours = _score_ours(guess, truth, train, parts, config, cache, progress)
+    official = _score_official(guess, truth, train, parts, config, out, cache, progress)
     provenance = {
         "prediction": str(predicted),
         "real": str(real),
@@ -134,6 +135,25 @@ def evaluate_files(
     return Evaluation(page, ours, official)
 
 
+def open_predicted(path: str | Path, fields: FieldsConfig) -> Cells:
+    """Open predicted cells, which may lack what real ones have: control cells, batches, guides, doses, one cell type.
+
+    Args:
+        path: the file.
+        fields: those of the real cells; columns and control label that the prediction does not have are passed over.
+
+    Raises:
+        FileFormatError, DataError, PerturbationError: as of ``Cells.open``.
+    """
+    whole = {name: getattr(fields, name) for name in ("perturbation", "gene_names", "layer", "unassigned")}
+    cells = Cells.open(path, FieldsConfig(**whole))
+    columns = {name: getattr(fields, name) for name in ("cell_type", "batch", "guide", "dose", "mode")}
+    kept: dict[str, Any] = {name: value for name, value in columns.items() if value == "" or value in cells.obs}
+    if fields.control in labels_in(cells.obs[cells.fields.perturbation]):
+        kept["control"] = fields.control
+    return Cells.open(path, FieldsConfig(**whole, **kept, perturbation_mode=fields.perturbation_mode))
+
+
 def _check(config: EvaluationConfig) -> None:
     for first, second in (("train", "split"), ("support", "graph")):
         if getattr(config, first) and getattr(config, second):
@@ -141,9 +161,14 @@ def _check(config: EvaluationConfig) -> None:
 
 
 def _score_ours(
-    guess: Cells, truth: Cells, train: Cells | None, config: EvaluationConfig, cache: Path, progress: bool
+    guess: Cells,
+    truth: Cells,
+    train: Cells | None,
+    parts: NDArray | None,
+    config: EvaluationConfig,
+    cache: Path,
+    progress: bool,
 ) -> CellScores:
-    parts = None if config.split is None else read_split(config.split).apply_to_cells(truth)
     task = PredictedCells(
         truth,
         train=train,
@@ -203,13 +228,23 @@ def read_support(path: str | Path) -> dict[str, float]:
 
 
 def _score_official(
-    guess: Cells, truth: Cells, train: Cells | None, config: EvaluationConfig, out: Path, cache: Path, progress: bool
+    guess: Cells,
+    truth: Cells,
+    train: Cells | None,
+    parts: NDArray | None,
+    config: EvaluationConfig,
+    out: Path,
+    cache: Path,
+    progress: bool,
 ) -> list[OfficialScores]:
+    if train is None and parts is not None:
+        train = truth.take_cells((parts == "train") | truth.is_control)
+    held_out = None if parts is None else parts == config.part
     scorers = [scorer for scorer in config.scorers if scorer != "ours"]
     found = []
     for scorer in scorers:
         # cell-eval changes the matrices it is given, so every scorer gets its own.
-        pairs = official_pairs(guess, truth)
+        pairs = official_pairs(guess, truth, held_out=held_out)
         for pair in tqdm(pairs, desc=f"scoring by {scorer}", unit="cell type", disable=None if progress else True):
             folder = out / scorer / pair.context if len(pairs) > 1 else out / scorer
             tables = DETables(config.de_real, config.de_pred, cache)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.data.cells import Cells
-from gnnvcell.tasks.cell_sums import log_normalised
+from gnnvcell.data.cell_sums import log_normalised
 
 
 def anndata_of(

@@ -170,7 +170,7 @@ def _row_of_cells(
     for key, pairs in rows.items():
         for code, context in pairs:
             table[code, context] = number.get(key, -1)
-    return table[cells.code, cells.context_code]  # code -1, control, is the last row
+    return table[np.maximum(cells.code, -1), cells.context_code]  # controls and unknown cells have the last row
 
 
 def _left_out(what: str, keys: Iterable[_Key]) -> list[str]:

@@ -23,7 +23,7 @@ from gnnvcell.tasks.cell_scores import (
     strata_of,
     support_edges,
 )
-from gnnvcell.tasks.cell_sums import Grouping, summed
+from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.tasks.cell_tests import CellTests
 from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.matching import Match, match_cells, targets_of

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import DataError
-from gnnvcell.tasks.cell_sums import Grouping, summed
+from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.tasks.matching import first_spelling
 
 
@@ -172,12 +172,7 @@ class _Layout:
 
     @classmethod
     def of(cls, cells: Cells, what: str) -> "_Layout":
-        if not cells.is_control.any():
-            raise DataError(
-                f"the {what} cells have no controls",
-                expected="control cells in every batch",
-                remedy="name their label with --control",
-            )
+        cells.require_controls()
         perturbed, batches = cells.code >= 0, len(cells.batches)
         named = first_spelling(cells.perturbations)[cells.code[perturbed]]
         code, inverse = np.unique(np.stack([named, cells.context_code[perturbed]]), axis=1, return_inverse=True)
@@ -210,12 +205,12 @@ class _Layout:
 
 def _without_controls(cells: Cells, places: NDArray, what: str) -> DataError:
     context, batch = divmod(int(places[0]), len(cells.batches))
-    kind = f" of {cells.contexts[context]!r}" if len(cells.contexts) > 1 else ""
+    kind = f" of {str(cells.contexts[context])!r}" if len(cells.contexts) > 1 else ""
     return DataError(
         f"{len(places)} batches of the {what} cells have perturbed cells and no control cells",
         expected="control cells in every batch",
-        found=f"none in batch {cells.batches[batch]!r}{kind}",
-        remedy="drop those batches, or score without batches (--batch none)",
+        found=f"none in batch {str(cells.batches[batch])!r}{kind}",
+        remedy="drop those batches, or score without batches: --batch """,
     )
 
 

@@ -8,7 +8,6 @@ import pytest
 import scipy.sparse as sp
 
 from gnnvcell.data.cells import Cells
-from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.errors import ConfigError, DataError, GnnvcellError
 from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
 
@@ -272,9 +271,8 @@ def test_controls_must_be_in_every_batch(make_screen) -> None:
 def test_a_prediction_needs_no_controls_and_no_batches(make_screen) -> None:
     predicted = make_screen(seed=1)
     bare = take(predicted, predicted.obs["target_gene"] != "non-targeting")
-    fields = FieldsConfig(perturbation="target_gene", control="non-targeting")
     del bare.obs["batch"]  # type: ignore[reportIndexIssue]
-    scores = task(make_screen(seed=0)).evaluate(Cells.of(bare, fields))
+    scores = task(make_screen(seed=0)).evaluate(Cells.of(bare))
     assert scores.metrics["centred_pearson_delta"] > 0.85
 
 

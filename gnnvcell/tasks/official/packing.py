@@ -108,6 +108,15 @@ def pack_vcc(predicted: Cells, genes: str | Path, out: str | Path, *, config: Pa
 
 def _check(predicted: Cells, genes: list[str], config: PackConfig) -> list[str]:
     """What cell-eval will do to the prediction; refuses what it would not pack, or pack wrongly."""
+    if predicted.path is None or predicted.path.suffix != ".h5ad":
+        raise DataError("cell-eval packs .h5ad files", found=str(predicted.path), remedy="write it as .h5ad")
+    elsewhere = [f"{what} {name!r}" for what, name in _elsewhere(predicted).items() if name is not None]
+    if elsewhere:
+        raise DataError(
+            "cell-eval packs the values of X and the names in the index of var",
+            found=" and ".join(elsewhere),
+            remedy="write the prediction so, and pack that file",
+        )
     if not predicted.is_control.any():
         raise DataError("the prediction has no control cells", expected="the real control cells beside the predicted")
     if len(predicted.code) > config.max_cells:
@@ -132,10 +141,15 @@ def _check(predicted: Cells, genes: list[str], config: PackConfig) -> list[str]:
     return notes
 
 
+def _elsewhere(predicted: Cells) -> dict[str, str | None]:
+    return {"layer": predicted.fields.layer, "var column": predicted.fields.gene_names}
+
+
 def _prepare(predicted: Cells, genes: Path, out: Path, config: PackConfig) -> None:
+    columns = {"--pert-col": predicted.fields.perturbation, "--ntc-name": predicted.fields.control or ""}
     command = [
         *(sys.executable, "-m", "cell_eval", "prep", "--input", str(predicted.path), "--genes", str(genes)),
-        *("--output", str(out), "--pert-col", predicted.fields.perturbation, "--ntc-name", predicted.fields.control),
+        *("--output", str(out), *(text for pair in columns.items() for text in pair)),
         *("--output-pert-col", config.output_perturbation, "--encoding", str(config.bits)),
         *("--max-cell-dim", str(config.max_cells), "--expected-gene-dim", "-1"),
     ]

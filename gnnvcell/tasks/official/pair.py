@@ -57,7 +57,7 @@ class OfficialPair:
                 )
 
 
-def official_pairs(predicted: Cells, real: Cells) -> list[OfficialPair]:
+def official_pairs(predicted: Cells, real: Cells, *, held_out: NDArray | None = None) -> list[OfficialPair]:
     """Bring a prediction and the truth together, one pair for each cell type they share.
 
     Perturbations that only one side has are left out, predicted genes beyond the real ones too; a prediction without
@@ -66,14 +66,14 @@ def official_pairs(predicted: Cells, real: Cells) -> list[OfficialPair]:
     Args:
         predicted: predicted cells.
         real: real cells.
+        held_out: (real cells,) bool, where a split says what is scored: these perturbations alone, and all of them.
 
     Raises:
         DataError: genes, perturbations or cell types do not fit (see ``match_cells``), the real cells have no controls,
             or the prediction has none and its values are of another kind.
     """
-    match = match_cells(predicted, real)
-    if not real.is_control.any():
-        raise DataError("the real cells have no controls", remedy="name their label with --control")
+    match = match_cells(predicted, real, held_out=held_out)
+    real.require_controls()
     pairs = []
     for context in dict.fromkeys(match.contexts.tolist()):
         rows = np.flatnonzero(match.contexts == context)
@@ -98,13 +98,14 @@ def official_cells(cells: Cells, pair: OfficialPair) -> ad.AnnData:
         DataError: genes do not fit, no cell is of the pair's cell type, or none of them is a control.
     """
     columns, _ = match_genes(cells.genes, pair.real.var_names.to_numpy(), whose="the training file")
-    one = len(cells.contexts) == 1
-    inside = np.full(len(cells.code), True) if one else cells.contexts[cells.context_code].astype(str) == pair.context
+    inside = cells.code >= cells.CONTROL
+    if len(cells.contexts) > 1:
+        inside = inside & (cells.contexts[cells.context_code] == pair.context)
     if not (inside & cells.is_control).any():
         raise DataError(
             f"the training file has no control cells of {pair.context!r}", found=", ".join(map(str, cells.contexts[:5]))
         )
-    labels = _labels(cells.code.astype(np.int64), np.asarray(cells.perturbations, dtype=str))
+    labels = _labels(np.maximum(cells.code, cells.CONTROL), cells.perturbations)
     return anndata_of(cells, np.flatnonzero(inside), labels, columns, pair.real.var_names.to_numpy())
 
 

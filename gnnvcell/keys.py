@@ -16,6 +16,8 @@ SPLIT = "split"  # (perturbations,) str: train, val or test
 CONTEXT = "context"  # (perturbations,) str: cell line or cell type
 MASK = "measured"  # layer (perturbations, genes) bool: whether the pair was measured
 EFFECT_KIND = "effect_kind"  # uns: "de", "direction" or "delta"
+CONTROL_EXPRESSION = "control_expression"  # varm (genes, contexts) float32: mean log1p expression of control cells
+CONTROL_CONTEXTS = "control_contexts"  # uns (contexts,) str: the columns of control_expression
 
 # --- cells: obs
 CONTROL = "control"  # the perturbation label of unperturbed cells in EffectTable and simulator files

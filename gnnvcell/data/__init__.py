@@ -1,5 +1,8 @@
 """Measured effects and cells: reading, checking, splitting, simulating."""
 
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.effects import Context, EffectTable
+from gnnvcell.data.fields import FieldsConfig
+from gnnvcell.data.pseudobulk import cell_effects
 
-__all__ = ["EffectTable"]
+__all__ = ["Cells", "Context", "EffectTable", "FieldsConfig", "cell_effects"]

@@ -107,7 +107,8 @@ class Cells:
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
             raise DataError("the AnnData has no values X", remedy="name a layer")
-        return cls(adata.obs, adata.var, MemoryMatrix(values), fields, unique_genes=unique_genes)
+        obs, var = pd.DataFrame(adata.obs), pd.DataFrame(adata.var)
+        return cls(obs, var, MemoryMatrix(values), fields, unique_genes=unique_genes)
 
     @property
     def shape(self) -> tuple[int, int]:

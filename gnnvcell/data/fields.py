@@ -117,7 +117,7 @@ def find_fields(obs: pd.DataFrame, var: pd.DataFrame, config: FieldsConfig | Non
         "mode": _mode_column(config, obs),
     }
     given = {field for field in (*resolved, "perturbation", "control") if getattr(config, field) is not None}
-    control = _control_label(obs[perturbation], config.control, perturbation)
+    control = _control_label(pd.Series(obs[perturbation]), config.control, perturbation)
     everything = {"perturbation": perturbation, "control": control, **resolved}
     return Fields(
         **everything,
@@ -152,7 +152,7 @@ def _mode_column(config: FieldsConfig, obs: pd.DataFrame) -> str | None:
         return config.mode or None
     modes = {mode.value.casefold() for mode in Mode}
     for name in MODE_COLUMNS:
-        if name in obs.columns and {label.casefold() for label in labels_in(obs[name])} <= modes:
+        if name in obs.columns and {label.casefold() for label in labels_in(pd.Series(obs[name]))} <= modes:
             return name
     return None
 
@@ -167,7 +167,7 @@ def _perturbation_column(obs: pd.DataFrame, control: str | None) -> str:
             remedy="name it: --perturbation COLUMN, or FieldsConfig(perturbation=...)",
         )
     for name in there:
-        labels = labels_in(obs[name])
+        labels = labels_in(pd.Series(obs[name]))
         if control in labels if control else _usual_control(labels) is not None:
             return name
     return there[0]

@@ -103,8 +103,8 @@ class DiskMatrix(CellMatrix):
         cuts = np.flatnonzero(np.diff(wanted) > _ROWS_WORTH_READING) + 1
         parts = []
         for run in np.split(wanted, cuts):
-            block = self.read(int(run[0]), int(run[-1]) + 1)
-            parts.append(block if len(run) == block.shape[0] else block[run - run[0]])
+            block: Any = self.read(int(run[0]), int(run[-1]) + 1)
+            parts.append(block if len(run) == block.shape[0] else sp.csr_array(block[run - run[0]]))
         stacked = parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
         in_order = len(rows) == len(wanted) and np.array_equal(rows, wanted)
         return stacked if in_order else sp.csr_array(stacked[back])

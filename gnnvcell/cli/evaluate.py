@@ -49,10 +49,15 @@ def _add_fields(verb: argparse.ArgumentParser, add_field_arguments: Any) -> None
 
 def _add_reference(group: Any) -> None:
     group.add_argument("--train", metavar="FILE", help="training cells: their mean effect is the centre and the floor")
-    group.add_argument("--split", metavar="TOML", help="split of REAL: its training perturbations give the mean effect")
     group.add_argument(
-        "--part", choices=("val", "test"), default="test", help="part of --split that must be predicted (default: test)"
+        "--split",
+        metavar="FILE",
+        help="split of REAL (TOML, CSV): its training perturbations give the mean effect, the held-out ones are scored",
     )
+    group.add_argument(
+        "--part", choices=("val", "test"), default="test", help="part of --split that is scored (default: test)"
+    )
+    group.add_argument("--dataset", metavar="NAME", help="name of REAL in --split, where it has several data sets")
     group.add_argument("--support", metavar="CSV", help="columns perturbation, support: graph evidence, for the strata")
     group.add_argument(
         "--graph", metavar="DIR", help="saved gene graph: support is how many training perturbations it links to"
@@ -122,8 +127,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "scorers": arguments.scorer,
         "page": not arguments.no_page,
-        **{name: getattr(arguments, name) for name in ("train", "split", "part", "support", "graph", "cache")},
-        **{name: getattr(arguments, name) for name in ("de_real", "de_pred")},
+        **{name: getattr(arguments, name) for name in ("train", "split", "part", "dataset", "support", "graph")},
+        **{name: getattr(arguments, name) for name in ("de_real", "de_pred", "cache")},
         "ours": {
             "splits": arguments.splits,
             "seed": arguments.seed,

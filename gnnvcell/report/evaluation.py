@@ -13,6 +13,7 @@ from tqdm import tqdm
 from gnnvcell.config import Config
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.fields import FieldsConfig, labels_in
+from gnnvcell.data.splits import Split, load_split
 from gnnvcell.errors import ConfigError, FileFormatError
 from gnnvcell.files import require_file
 from gnnvcell.graphs.gene_graph import GeneGraph
@@ -37,8 +38,10 @@ class EvaluationConfig(Config):
     Args:
         scorers: ours, vcc2025, vcc2026.
         train: file of training cells; its mean effect is the centre and the floor.
-        split: split of the real file (TOML); its training perturbations give the mean, all held-out ones are asked for.
+        split: split of the real cells (TOML, or CSV of ``Split.to_csv``); its training perturbations give the mean, and
+            the held-out ones are scored, all of them and no others.
         part: held-out part of the split.
+        dataset: name of the real cells in the split, where it has several.
         support: CSV with columns perturbation and support.
         graph: saved gene graph, to count the training perturbations it links to.
         cache: folder of what is known of the real cells; ``out/cache`` when left out.
@@ -54,6 +57,7 @@ class EvaluationConfig(Config):
     train: Path | None = None
     split: Path | None = None
     part: Literal["val", "test"] = "test"
+    dataset: str | None = None
     support: Path | None = None
     graph: Path | None = None
     cache: Path | None = None
@@ -114,7 +118,7 @@ def evaluate_files(
     guess = open_predicted(predicted, predicted_fields or fields)
     train = Cells.open(config.train, fields) if config.train else None
     cache = config.cache or out / "cache"
-    parts = None if config.split is None else read_split(config.split).apply_to_cells(truth)
+    parts = None if config.split is None else _parts(config, truth, fields)
     ours = None
     if "ours" in config.scorers:
         ours = _score_ours(guess, truth, train, parts, config, cache, progress)
@@ -158,6 +162,13 @@ def _check(config: EvaluationConfig) -> None:
     for first, second in (("train", "split"), ("support", "graph")):
         if getattr(config, first) and getattr(config, second):
             raise ConfigError(f"--{first} and --{second} exclude each other", remedy="give one of the two")
+
+
+def _parts(config: EvaluationConfig, truth: Cells, fields: FieldsConfig) -> NDArray:
+    """(cells,) the part of each real cell in the split."""
+    path = Path(str(config.split))
+    split = Split.from_csv(path) if path.suffix == ".csv" else load_split(path, fields)
+    return split.apply_to_cells(truth, dataset=config.dataset)
 
 
 def _score_ours(

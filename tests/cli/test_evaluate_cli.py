@@ -103,6 +103,23 @@ def test_training_cells_and_other_names_in_the_prediction(
     assert "--train and --split exclude each other" in capsys.readouterr().err
 
 
+def test_a_split_says_what_is_scored(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    pred, real, out = files
+    split = Path(out).parent / "split.toml"
+    lists = '[fewshot."mine."]\nval = ["G2"]\ntest = ["G0", "G1"]\n'
+    split.write_text(f'[datasets]\nmine = "{real}"\n[training]\nmine = "train"\n{lists}')
+    options = ["--out", out, "--splits", "0", "--no-page", "--quiet", "--json", "--split", str(split)]
+    assert main(["evaluate", pred, real, *options]) == 0
+    notes = json.loads(capsys.readouterr().out)["ours"]["notes"]
+    assert any("2 training perturbations of the split" in note for note in notes)
+    assert len(pd.read_csv(Path(out) / "ours" / "per_perturbation.csv")) == 2
+    assert main(["evaluate", pred, real, *options, "--part", "val"]) == 0
+    capsys.readouterr()
+    split.write_text(split.read_text().replace('"G2"', '"G9"'))
+    assert main(["evaluate", pred, real, *options]) == 2
+    assert "G9" in capsys.readouterr().err
+
+
 def test_bad_files_are_messages(
     files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

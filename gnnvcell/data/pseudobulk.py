@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.data.cells import Cells
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ConfigError, DataError
 
 Matching = Literal["batch", "context"]
@@ -94,6 +94,39 @@ def cell_effects(
         context=contexts,
         control=_control_means(cells, arms, pool_sums, pools.sizes, matching),
     )
+
+
+def control_context(cells: Cells, genes: NDArray, *, progress: bool = False) -> Context:
+    """The context that some control cells show.
+
+    Args:
+        cells: control cells of one cell type; other cells among them are left out.
+        genes: (genes,) names that the expression is wanted of.
+        progress: a bar on stderr.
+
+    Returns:
+        Its name and (genes,) mean log1p expression, NaN for genes that the cells lack.
+
+    Raises:
+        DataError: no controls, several cell types, none of the genes, or values that are neither counts nor log1p.
+    """
+    cells.require_controls()
+    found = np.unique(cells.context_code[cells.is_control])
+    if len(found) > 1:
+        raise DataError(
+            "the control cells are of several cell types",
+            expected="one",
+            found=", ".join(map(str, cells.contexts[found][:5])),
+            remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
+        )
+    pool = Grouping(np.where(cells.is_control, 0, -1), 1)
+    (total,) = summed(cells, [pool], what="control", progress=progress)
+    place = {str(gene): at for at, gene in enumerate(cells.genes)}
+    column = np.array([place.get(str(gene), -1) for gene in genes])
+    if (column < 0).all():
+        raise DataError("the control cells have none of the genes", found=", ".join(map(str, cells.genes[:3])))
+    mean = np.where(column >= 0, total[0][column] / pool.sizes[0], np.nan)
+    return Context(str(cells.contexts[found[0]]), mean.astype(np.float32))
 
 
 def _arms(cells: Cells, used: NDArray[np.bool_], matching: Matching, min_cells: int) -> _Arms:

@@ -3,14 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import anndata as ad
 import numpy as np
 from numpy.typing import NDArray
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.effects import Context, EffectTable
+from gnnvcell.data.pseudobulk import cell_effects, control_context
+from gnnvcell.errors import ModelError, did_you_mean
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.registry import Registry
 
@@ -28,12 +31,14 @@ class Prediction:
         genes: (genes,) names.
         support: (perturbations,) float32 >= 0: how much measured evidence the graph brought to each perturbation;
             0 means that the prediction rests on the gene's mean alone.
+        context: cell type of the prediction.
     """
 
     values: NDArray[np.float32]
     perturbations: NDArray
     genes: NDArray
     support: NDArray[np.float32]
+    context: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.perturbations), len(self.genes))
@@ -50,8 +55,8 @@ class Prediction:
 class EffectModel(ABC):
     """Base of models that predict effect tables. Concrete models are final and registered in ``MODELS``.
 
-    A concrete model has a nested frozen ``config_class`` and is made from one: ``Smoother(SmootherConfig(power=2.5))``
-    or ``Smoother()``.
+    A concrete model has a frozen ``config_class`` and is made from one: ``Smoother(SmootherConfig(power=2.5))`` or
+    ``Smoother()``. It says how it learns (``_fit``) and predicts (``_predict``).
 
     Example:
         >>> from gnnvcell.models import MODELS
@@ -60,7 +65,10 @@ class EffectModel(ABC):
 
     config_class: ClassVar[type[Config]]
     uses_graph: ClassVar[bool] = True  # False: the graph argument of fit is not looked at
+    uses_context: ClassVar[bool] = False  # True: what is predicted depends on the cell type
     uses_seed: ClassVar[bool] = False  # True: another seed gives another model; a benchmark repeats only such models
+    _train_contexts: dict[str, Context]
+    _train_genes: NDArray
 
     def __init__(self, config: Config | None = None) -> None:
         if config is not None and not isinstance(config, self.config_class):
@@ -69,27 +77,76 @@ class EffectModel(ABC):
             )
         self.config = config if config is not None else self.config_class()
 
-    @abstractmethod
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "EffectModel":
+    def fit(self, train: EffectTable | Cells | ad.AnnData, graph: GeneGraph, *, seed: int = 0) -> Self:
         """Learn from training effects over a gene graph, and return the model.
 
         Args:
-            train: measured effects of training perturbations only.
+            train: measured effects of training perturbations only; or cells, whose effects are taken against
+                batch-matched controls (``gnnvcell.data.cell_effects``).
             graph: the gene graph; perturbed and readout genes are looked up in its vocabulary.
             seed: seed of everything random.
 
         Raises:
             ModelError: nothing to learn from, or (where the model needs it) no training gene is in the graph.
+            DataError: of cells, no controls, none in a batch, or values that are neither counts nor log1p.
         """
+        table = train if isinstance(train, EffectTable) else cell_effects(_cells(train))
+        self._fit(table, graph, seed)
+        self._train_contexts = {name: table.context_of(name) for name in table.context_names}
+        self._train_genes = table.genes
+        return self
 
-    @abstractmethod
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def predict(
+        self, perturbations: Sequence[str] | NDArray, *, context: Context | Cells | ad.AnnData | str | None = None
+    ) -> Prediction:
         """Predict the effects of any perturbations, seen or not, on every readout gene of the training table.
 
         Args:
             perturbations: names, "A+B" for several targets; a target outside the graph gets the gene's mean and
                 support 0.
+            context: the cell type to predict for: one of training by its name, or a new one as a ``Context`` or by its
+                control cells; may be left out where training had one. Only models with ``uses_context`` heed it.
 
         Raises:
-            ModelError: the model was not fitted.
+            ModelError: the model was not fitted, or it must know the context and cannot.
         """
+        if not hasattr(self, "_train_contexts"):
+            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
+        chosen = self._context(context)
+        found = self._predict(np.asarray(perturbations, dtype=str), chosen)
+        return Prediction(found.values, found.perturbations, found.genes, found.support, chosen.name)
+
+    @abstractmethod
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
+        """Learn; arguments and errors as of ``fit``."""
+
+    @abstractmethod
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
+        """Predict; (perturbations,) names and a context whose control expression is in the order of training genes."""
+
+    def _context(self, context: Context | Cells | ad.AnnData | str | None) -> Context:
+        known = self._train_contexts
+        if isinstance(context, Cells | ad.AnnData):
+            return control_context(_cells(context), self._train_genes)
+        if isinstance(context, Context):
+            if context.control is not None and context.control.shape != self._train_genes.shape:
+                raise ModelError(
+                    f"the control expression of {context.name!r} does not fit the model",
+                    expected=f"one number for each of {len(self._train_genes)} training genes, in their order",
+                    found=f"shape {context.control.shape}",
+                )
+            return context
+        if context is None:
+            if len(known) == 1 or not self.uses_context:
+                return next(iter(known.values())) if len(known) == 1 else Context()
+            raise ModelError("the context to predict for is missing", remedy=f"context= one of {', '.join(known)}")
+        if context not in known:
+            raise ModelError(
+                f"the model was not trained in the context {context!r}",
+                remedy=f"{did_you_mean(context, known)}; or give its control cells",
+            )
+        return known[context]
+
+
+def _cells(cells: Cells | ad.AnnData) -> Cells:
+    return cells if isinstance(cells, Cells) else Cells.of(cells)

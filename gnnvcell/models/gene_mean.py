@@ -1,13 +1,12 @@
 """The gene's own training mean: the floor that every model stands on, and is compared with."""
 
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
@@ -60,16 +59,12 @@ class GeneMean(EffectModel):
     config: GeneMeanConfig
     uses_graph = False
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "GeneMean":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Take the means; the graph and the seed are not used."""
         self._genes = train.genes
         self._mean = shrunk_gene_mean(train, self.config.prior_count)
-        return self
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The same row for every perturbation; support is 0."""
-        if not hasattr(self, "_mean"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         values = np.tile(self._mean, (len(names), 1))
         return Prediction(values, names, self._genes, np.zeros(len(names), dtype=np.float32))

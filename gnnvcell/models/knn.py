@@ -1,6 +1,5 @@
 """Graph-kNN: the average of what was measured in a target's graph neighbours."""
 
-from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -8,8 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.gene_mean import shrunk_gene_mean
@@ -49,7 +47,7 @@ class Knn(EffectModel):
     config_class = KnnConfig
     config: KnnConfig
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Knn":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Keep the training outcomes; nothing is learned and the seed is not used."""
         self._mean = shrunk_gene_mean(train, self.config.prior_count)
         residual = np.where(train.measured, train.values - self._mean, 0)
@@ -58,13 +56,9 @@ class Knn(EffectModel):
         self._train_targets = target_matrix(graph, train.perturbations)
         self._train_names = train.perturbations
         require_gene_relations(graph, "knn")
-        return self
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Average over neighbours; support is the sum of their similarities."""
-        if not hasattr(self, "_residual"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         near = self._nearest(target_matrix(self._graph, names))
         evidence = near @ self._measured
         values = self._mean + near @ self._residual / (evidence + self.config.prior_count)

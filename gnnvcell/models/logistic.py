@@ -1,13 +1,12 @@
 """Logistic regression of every gene's label on the spectral embedding of the perturbed gene."""
 
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
@@ -55,7 +54,7 @@ class Logistic(EffectModel):
     config: LogisticConfig
     uses_seed = True
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Logistic":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Embed the graph, choose the penalty on perturbations drawn with the seed, fit every gene."""
         if train.kind == "delta":
             raise ModelError("logistic regression is for labels", found="kind 'delta'", remedy="use ridge")
@@ -67,7 +66,6 @@ class Logistic(EffectModel):
         kernel = (vectors @ vectors.T).astype(np.float64)
         penalty = self._choose_penalty(kernel, train, seed)
         self._weights = logistic_weights(kernel, train.values, train.measured, self._offset, penalty)
-        return self
 
     def _choose_penalty(self, kernel: NDArray, train: EffectTable, seed: int) -> float:
         if len(self.config.penalties) == 1 or train.shape[0] < 2:
@@ -87,11 +85,8 @@ class Logistic(EffectModel):
 
         return min(self.config.penalties, key=loss)
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Chance of label 1; support is the summed positive cosine to the training perturbations."""
-        if not hasattr(self, "_weights"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         kernel = perturbation_vectors(self._graph, self._embedding, names) @ self._train_vectors.T
         chance = 1 / (1 + np.exp(-(self._offset + kernel @ self._weights)))
         return Prediction(

@@ -1,14 +1,12 @@
 """What the graph says of the readout gene alone: a model that never looks at the perturbation."""
 
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.embedding import spectral_embedding
@@ -47,7 +45,7 @@ class PerturbationBlind(EffectModel):
     config_class = PerturbationBlindConfig
     config: PerturbationBlindConfig
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "PerturbationBlind":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Fit the genes' means on their embeddings. The seed is not used."""
         own = shrunk_gene_mean(train, 0.0).astype(np.float64)
         count = train.measured.sum(axis=0).astype(np.float64)
@@ -62,13 +60,9 @@ class PerturbationBlind(EffectModel):
         prior = self.config.prior_count
         blend = np.divide(count * own + prior * expected, count + prior, out=expected.copy(), where=count + prior > 0)
         self._genes, self._row = train.genes, blend.astype(np.float32)
-        return self
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The same row for every perturbation; support is 0."""
-        if not hasattr(self, "_row"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         return Prediction(
             np.tile(self._row, (len(names), 1)), names, self._genes, np.zeros(len(names), dtype=np.float32)
         )

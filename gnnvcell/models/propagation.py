@@ -1,6 +1,5 @@
 """Propagation: two-sided message passing of observed outcomes, with learned relations and a learned readout."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, gene_features, pass_over_readouts
 from gnnvcell.models._learning import Pairs, learn_mixture, learn_readout
@@ -100,7 +98,7 @@ class Propagation(EffectModel):
     config: PropagationConfig
     uses_seed = True
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Propagation":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Learn relation weights, then the readout."""
         cfg = self.config
         check_trainable(train, minimum=cfg.folds)
@@ -142,7 +140,6 @@ class Propagation(EffectModel):
             all_kernels = self._kernels(similarity)
             maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]), all_kernels)
         self._fitted = _Fitted(train, maker, spread, gene_features(whole, train.kind), whole.prior(train.kind), unit)
-        return self
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, the learned mixtures."""
@@ -159,12 +156,9 @@ class Propagation(EffectModel):
         near = similarity[:, outside][:, :, outside].mean(dim=0) ** FIXED_POWERS[0]
         return ChannelMaker(pass_over_readouts(outcomes, operator, near), kernels).at(kernels, hidden.row, hidden.gene)
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's prior moved by the messages."""
-        if not hasattr(self, "_fitted"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
         fitted = self._fitted
-        names = np.asarray(perturbations, dtype=str)
         similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
         values = [self._scores(block) for block in similarity.split(PREDICTED_AT_ONCE, dim=1)]
         score = torch.cat(values) * fitted.unit + fitted.prior

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.embedding import spectral_embedding
@@ -48,7 +47,7 @@ class Ridge(EffectModel):
     config_class = RidgeConfig
     config: RidgeConfig
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Ridge":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Embed the graph, choose the penalty, solve for every gene. The seed is not used."""
         mean = shrunk_gene_mean(train, self.config.prior_count)
         residual = np.where(train.measured, train.values - mean, 0)
@@ -58,13 +57,9 @@ class Ridge(EffectModel):
         kernel = (self._train_vectors @ self._train_vectors.T).astype(np.float64)
         tried = [(ridge_weights(kernel, residual, train.measured, penalty)) for penalty in self.config.penalties]
         self._weights, _ = min(tried, key=lambda found: found[1])
-        return self
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Linear prediction; support is the summed positive cosine to the training perturbations."""
-        if not hasattr(self, "_weights"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         kernel = self._vectors(names) @ self._train_vectors.T
         values = (self._mean + kernel @ self._weights).astype(np.float32)
         return Prediction(values, names, self._genes, np.maximum(kernel, 0).sum(axis=1).astype(np.float32))

@@ -1,6 +1,5 @@
 """Smoother: multi-relational diffusion of training outcomes to an unseen perturbation, over both sides of the table."""
 
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._outcomes import Outcomes, check_trainable
@@ -67,7 +66,7 @@ class Smoother(EffectModel):
     config_class = SmootherConfig
     config: SmootherConfig
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "Smoother":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Keep the training residuals, and what the readout genes tell each other."""
         check_trainable(train)
         self._profiles = graph_profiles(graph, self.config.profiles)
@@ -83,13 +82,9 @@ class Smoother(EffectModel):
         evidence = torch.from_numpy(self._near(self._rows, hide_self=True)) @ self._evidence
         present = evidence[evidence > 0]
         self._halfway = self.config.shrinkage * float(present.median()) if len(present) else 1.0
-        return self
 
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's mean plus the shrunken average of the messages."""
-        if not hasattr(self, "_train"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         near = torch.from_numpy(self._near(self._profiles.of_perturbations(names)))
         evidence = (near @ self._evidence + self._halfway).clamp_min(torch.finfo(torch.float32).tiny)
         answer = self._mean + (near @ self._message) / evidence

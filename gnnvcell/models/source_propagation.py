@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gnnvcell.config import Config
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._learning import Objective, Pairs
@@ -161,7 +161,7 @@ class SourcePropagation(EffectModel):
     config: SourcePropagationConfig
     uses_seed = True
 
-    def fit(self, train: EffectTable, graph: GeneGraph, *, seed: int = 0) -> "SourcePropagation":
+    def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Train the network."""
         cfg = self.config
         check_trainable(train)
@@ -188,14 +188,10 @@ class SourcePropagation(EffectModel):
         self.network.eval()
         self._unit = objective.spread if train.kind == "delta" else 1.0
         self._graph, self._train, self._prior = graph, train, outcomes.prior(train.kind)
-        return self
 
     @torch.no_grad()
-    def predict(self, perturbations: Sequence[str] | NDArray) -> Prediction:
+    def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's prior moved by what reaches the sources; support is the number of targets that are reached."""
-        if not hasattr(self, "_train"):
-            raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
-        names = np.asarray(perturbations, dtype=str)
         score = self.network(_sources(self._graph, names), self._paths) * self._unit + self._prior
         if self._train.kind != "delta":
             score = score.sigmoid()

@@ -127,15 +127,20 @@ class DifferentialExpression:
             }
         )
 
-    def effects(self, kind: str, *, fdr: float = 0.05, split: NDArray | None = None, context: str = "") -> EffectTable:
-        """The effect table of one kind; the perturbed gene itself is never a measured readout.
+    def effects(
+        self, kind: str, *, fdr: float = 0.05, split: NDArray | None = None, context: str | None = None
+    ) -> EffectTable:
+        """The effect table of one kind; a perturbation's own targets are never measured readouts.
 
         Args:
             kind: "de": 1 where ``q_value < fdr``. "direction": 1 where such a gene went up; only those are measured.
                 "delta": the effect size.
             fdr: level of the call.
-            split: (perturbations,) "train", "val" or "test".
-            context: cell line or cell type.
+            split: (rows,) "train", "val" or "test".
+            context: name of the cell type, where the cells were not told apart; ``contexts`` when left out.
+
+        Returns:
+            The table, with the mean expression of each cell type's control cells.
 
         Raises:
             DataError: unknown kind.
@@ -144,11 +149,20 @@ class DifferentialExpression:
         values = {"de": significant, "direction": self.delta > 0, "delta": self.delta}
         if kind not in values:
             raise DataError(f"unknown kind of effect {kind!r}", remedy=did_you_mean(kind, values))
-        measured = self.perturbations[:, None] != self.genes[None, :]
+        measured = np.stack([~np.isin(self.genes, name.split("+")) for name in self.perturbations.tolist()])
         if kind == "direction":
             measured = measured & significant
+        contexts = self.contexts if context is None else np.full(len(self.contexts), context)
+        first = np.unique(contexts, return_index=True)
         return EffectTable(
-            values[kind], measured, self.perturbations, self.genes, kind=kind, split=split, context=context
+            values[kind],
+            measured,
+            self.perturbations,
+            self.genes,
+            kind=kind,
+            split=split,
+            context=contexts,
+            control={str(name): self.control_mean[row] for name, row in zip(*first, strict=True)},
         )
 
     def save(self, path: str | Path, *, digest: str = "") -> Path:

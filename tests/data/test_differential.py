@@ -49,6 +49,17 @@ def test_effects_leave_out_the_target_and_know_direction() -> None:
     assert direction.values[row, 5] == 1
     assert delta.values[row, 5] > 0.2
     np.testing.assert_array_equal(direction.measured, (de.values == 1) & de.measured)
+    np.testing.assert_allclose(delta.control[""], result.control_mean[0], rtol=1e-6)
+
+
+def test_effects_of_several_cell_types_and_of_doubles() -> None:
+    cells = screen(mean=6.0)
+    cells.obs["cell_type"] = np.where(np.arange(95) % 2 == 0, "K562", "RPE1")
+    cells.obs["target_gene"] = cells.obs["target_gene"].replace("g0", "g0+g7")
+    table = differential_expression(cells, context_key="cell_type").effects("delta")
+    assert table.contexts.tolist() == ["K562", "K562", "RPE1", "RPE1"]
+    assert sorted(table.control) == ["K562", "RPE1"]
+    assert [np.flatnonzero(~row).tolist() for row in table.measured] == [[0, 7], [1]] * 2
 
 
 def test_delta_is_against_the_controls_of_the_same_batch() -> None:

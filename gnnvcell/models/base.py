@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, TypeVar
 
 import anndata as ad
 import numpy as np
@@ -16,6 +16,8 @@ from gnnvcell.data.pseudobulk import cell_effects, control_context
 from gnnvcell.errors import ModelError, did_you_mean
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.registry import Registry
+
+M = TypeVar("M", bound="EffectModel")  # a model's fit returns the model, as its own type
 
 MODELS: Registry[type["EffectModel"]] = Registry("model")
 
@@ -77,7 +79,7 @@ class EffectModel(ABC):
             )
         self.config = config if config is not None else self.config_class()
 
-    def fit(self, train: EffectTable | Cells | ad.AnnData, graph: GeneGraph, *, seed: int = 0) -> Self:
+    def fit(self: M, train: EffectTable | Cells | ad.AnnData, graph: GeneGraph, *, seed: int = 0) -> M:
         """Learn from training effects over a gene graph, and return the model.
 
         Args:

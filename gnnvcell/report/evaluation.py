@@ -153,7 +153,7 @@ def open_predicted(path: str | Path, fields: FieldsConfig) -> Cells:
     cells = Cells.open(path, FieldsConfig(**whole))
     columns = {name: getattr(fields, name) for name in ("cell_type", "batch", "guide", "dose", "mode")}
     kept: dict[str, Any] = {name: value for name, value in columns.items() if value == "" or value in cells.obs}
-    if fields.control in labels_in(cells.obs[cells.fields.perturbation]):
+    if fields.control in labels_in(pd.Series(cells.obs[cells.fields.perturbation])):
         kept["control"] = fields.control
     return Cells.open(path, FieldsConfig(**whole, **kept, perturbation_mode=fields.perturbation_mode))
 
@@ -208,8 +208,8 @@ def _support(
         return dict(zip(map(str, truth.perturbations), counts.astype(float).tolist(), strict=True))
     if SUPPORT in guess.obs:
         values = pd.Series(pd.to_numeric(guess.obs[SUPPORT], errors="coerce")).to_numpy(dtype=float)
-        means = pd.Series(values[guess.code >= 0]).groupby(guess.code[guess.code >= 0]).mean()
-        return {str(guess.perturbations[code]): float(value) for code, value in means.items()}
+        present = np.unique(guess.code[guess.code >= 0]).tolist()
+        return {str(guess.perturbations[code]): float(np.nanmean(values[guess.code == code])) for code in present}
     return {}
 
 

@@ -85,6 +85,25 @@ def test_support_comes_from_a_file_or_the_prediction(
         assert problem in capsys.readouterr().err
 
 
+def test_support_is_counted_in_a_graph(
+    files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gnnvcell.genes import GeneVocab
+    from gnnvcell.graphs.edges import EdgeTable
+    from gnnvcell.graphs.gene_graph import GeneGraph
+
+    pred, real, out = files
+    names, ends = np.array(GENES), (np.array([0, 0, 0]), np.array([1, 2, 50]))
+    table = EdgeTable(("gene", "string", "gene"), *ends, np.ones(3, np.float32), names, names, directed=False)
+    GeneGraph.from_tables([table], GeneVocab.from_symbols(GENES, renamings=False)).save(tmp_path / "graph")
+    options = ["--out", out, "--splits", "0", "--no-de", "--no-page", "--quiet", "--graph", str(tmp_path / "graph")]
+    assert main(["evaluate", pred, real, *options]) == 0
+    table = pd.read_csv(Path(out) / "ours" / "per_perturbation.csv", index_col="name")
+    assert table["support"].to_dict() == {"G0": 2, "G1": 1, "G2": 1, "G3": 0, "G4": 0}
+    assert main(["evaluate", pred, real, *options, "--support", "x.csv"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
 def test_training_cells_and_other_names_in_the_prediction(
     files: tuple[str, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,7 +136,7 @@ def _maker(
     from gnnvcell.data import splits
     from gnnvcell.files import read_names
 
-    strata = {"stratify": arguments.stratify, "bins": arguments.bins}
+    strata: dict[str, Any] = {"stratify": arguments.stratify, "bins": arguments.bins}
     if arguments.strategy == "perturbation":
         test = read_names(arguments.test_genes) if arguments.test_genes else arguments.num_test
         given = {"fractions": arguments.fractions, "test": test, "combinations": arguments.combinations} | strata
@@ -149,7 +149,7 @@ def _maker(
         val = () if arguments.no_val else arguments.val_cell_types
         return lambda _: splits.by_cell_type(conditions, test=arguments.test_cell_types, val=val), None
     if arguments.strategy == "few-shot":
-        given = {"revealed": _number(arguments.reveal, "--reveal"), "val": _number(arguments.val, "--val")} | strata
+        given = strata | {"revealed": _number(arguments.reveal, "--reveal"), "val": _number(arguments.val, "--val")}
         held_out = arguments.test_cell_types
         return lambda seed: splits.by_few_shot(conditions, cell_types=held_out, seed=seed, **given), None
     groups = _groups(arguments)

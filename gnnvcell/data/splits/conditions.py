@@ -1,7 +1,7 @@
 """The conditions of a screen, which splits divide: what was perturbed, in which cell type, of which data set."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,9 +40,10 @@ class Conditions:
                 f"a table of conditions needs the column {missing[0]!r}", remedy=did_you_mean(missing[0], table.columns)
             )
         self.identity = identity or Identity()
-        self.table = table.assign(
+        # Any: pandas has no types of its own, and a checker takes every column for an array.
+        self.table: Any = table.assign(
             **{column: table[column].astype(str) for column in KEY},
-            **{LABEL: table.get(LABEL, table[keys.PERTURBATION]).astype(str)},
+            **{LABEL: table[LABEL if LABEL in table else keys.PERTURBATION].astype(str)},
             **{column: table.get(column, pd.Series(np.nan, table.index)) for column in (CELLS, EFFECT)},
         )[[*KEY, LABEL, CELLS, EFFECT]].reset_index(drop=True)
         self.names: NDArray = np.array([self.identity.name(text) for text in self.table[keys.PERTURBATION]], dtype=str)
@@ -161,7 +162,7 @@ class Conditions:
         return cls(_merged(pd.concat([part.table for part in parts], ignore_index=True)), parts[0].identity)
 
 
-def _merged(table: pd.DataFrame) -> pd.DataFrame:
+def _merged(table: Any) -> Any:
     """One row per condition: cells are added up, effects averaged; what is unknown in one file stays unknown."""
     columns = {CELLS: lambda values: values.sum(skipna=False), EFFECT: lambda values: values.mean(skipna=False)}
     present = {name: how for name, how in columns.items() if name in table}

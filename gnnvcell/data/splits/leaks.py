@@ -1,8 +1,7 @@
 """The leak check: what is held out is not known from training, by any spelling, as far as the strategy promises."""
 
 from collections.abc import Collection, Mapping
-
-import pandas as pd
+from typing import Any
 
 from gnnvcell import keys
 from gnnvcell.data.splits.complexes import usable_groups
@@ -82,7 +81,7 @@ def check_leaks(
     return split
 
 
-def _two_parts(frame: pd.DataFrame, by: list[str]) -> list[str]:
+def _two_parts(frame: Any, by: list[str]) -> list[str]:
     sides = frame.groupby(by)[keys.SPLIT].nunique()
     leaks = []
     for found in sides.index[sides > 1]:
@@ -96,7 +95,7 @@ def _two_parts(frame: pd.DataFrame, by: list[str]) -> list[str]:
     return leaks
 
 
-def _known_genes(frame: pd.DataFrame, conditions: Conditions) -> list[str]:
+def _known_genes(frame: Any, conditions: Conditions) -> list[str]:
     """Combinations in train with a gene whose own perturbation is held out everywhere."""
     train = set(frame["name"][frame[keys.SPLIT] == TRAIN])
     alone = {name: conditions.targets(name) for name in set(frame["name"])}
@@ -110,7 +109,7 @@ def _known_genes(frame: pd.DataFrame, conditions: Conditions) -> list[str]:
     ]
 
 
-def _wrong_classes(frame: pd.DataFrame, conditions: Conditions) -> list[str]:
+def _wrong_classes(frame: Any, conditions: Conditions) -> list[str]:
     train = set(frame["name"][frame[keys.SPLIT] == TRAIN])
     known = {conditions.targets(name)[0] for name in train if len(conditions.targets(name)) == 1}
     leaks = []
@@ -121,7 +120,7 @@ def _wrong_classes(frame: pd.DataFrame, conditions: Conditions) -> list[str]:
     return leaks
 
 
-def _held_out_genes(split: Split, frame: pd.DataFrame, conditions: Conditions) -> list[str]:
+def _held_out_genes(split: Split, frame: Any, conditions: Conditions) -> list[str]:
     """Genes that the strategy held out, and that train has all the same."""
     held_out = set(split.settings.get("held_out_genes", ()))
     train = sorted(set(frame["name"][frame[keys.SPLIT] == TRAIN]))
@@ -134,7 +133,7 @@ def _held_out_genes(split: Split, frame: pd.DataFrame, conditions: Conditions) -
 
 
 def _shared_groups(
-    split: Split, frame: pd.DataFrame, conditions: Conditions, groups: Mapping[str, Collection[str]] | None
+    split: Split, frame: Any, conditions: Conditions, groups: Mapping[str, Collection[str]] | None
 ) -> list[str]:
     if groups is None:
         raise DataError(

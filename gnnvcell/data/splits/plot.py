@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from gnnvcell import keys
 from gnnvcell.data.splits.conditions import EFFECT
@@ -12,7 +13,7 @@ from gnnvcell.data.splits.split import Split
 from gnnvcell.errors import DataError
 from gnnvcell.files import atomic_path
 
-_COLOURS = dict(zip(PARTS, ("#0072B2", "#E69F00", "#D55E00"), strict=True))  # Okabe & Ito 2008
+_COLOURS: dict[str, str] = dict(zip(PARTS, ("#0072B2", "#E69F00", "#D55E00"), strict=True))  # Okabe & Ito 2008
 
 
 def save_plot(split: Split, path: str | Path, *, what: str = EFFECT) -> Path:
@@ -39,6 +40,9 @@ def save_plot(split: Split, path: str | Path, *, what: str = EFFECT) -> Path:
         if len(inside):
             axes.hlines(np.median(inside), x - 0.32, x + 0.32, color="black", lw=1.6)
     axes.set_yscale("log")
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain)
     axes.set_xlim(-0.6, len(present) - 0.4)
     axes.set_xticks(range(len(present)), [f"{part}\n{int((split.parts == part).sum())} conditions" for part in present])
     axes.set_ylabel("norm of the effect (natural log units)" if what == EFFECT else "cells")

@@ -66,7 +66,7 @@ class Split:
         self.left_out = frozenset(left_out)
         self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings or {})))
         columns = {keys.SPLIT: parts, REASON: reasons or [""] * len(parts)}
-        self.table: pd.DataFrame = conditions.table.assign(**columns)[_COLUMNS]
+        self.table: Any = conditions.table.assign(**columns)[_COLUMNS]
 
     @property
     def parts(self) -> NDArray:
@@ -228,7 +228,7 @@ class Split:
                 head = json.loads(first.removeprefix(_HEAD))
             except json.JSONDecodeError as error:
                 raise FileFormatError(f"the first line of {path} is damaged", found=str(error)) from error
-        texts = dict.fromkeys([*KEY, LABEL, keys.SPLIT, REASON], str)
+        texts: Any = dict.fromkeys([*KEY, LABEL, keys.SPLIT, REASON], str)
         table = pd.read_csv(io.StringIO(text), dtype=texts, keep_default_na=False)
         missing = [column for column in [*KEY, keys.SPLIT] if column not in table]
         if missing:

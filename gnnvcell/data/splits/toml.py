@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pydantic import Field
 
 from gnnvcell import keys
@@ -85,6 +84,8 @@ class SplitFile(Config):
         if not content.get("datasets"):
             raise ConfigError(f"{path} names no data set", remedy='add [datasets] with name = "path"')
         _check_quotes(content, path)
+        for key, lists in content.get("fewshot", {}).items():
+            FewShot.parse(lists, where=f"{path}: [fewshot.{key}]")  # names the nearest key, which the whole does not
         found = cls.parse(content, where=str(path))
         found._check(path)
         return found
@@ -203,7 +204,8 @@ class SplitFile(Config):
         zeroshot: dict[str, str] = {}
         fewshot: dict[str, FewShot] = {}
         training: dict[str, str] = {}
-        for (dataset, cell_type), rows in split.table.groupby([DATASET, keys.CELL_TYPE], sort=True):
+        by_place: Any = split.table.groupby([DATASET, keys.CELL_TYPE], sort=True)
+        for (dataset, cell_type), rows in by_place:
             parts = rows[keys.SPLIT]
             key = f"{dataset}.{cell_type}"
             if parts.nunique() == 1 and parts.iloc[0] != TRAIN:
@@ -248,7 +250,7 @@ def write_split(split: Split, path: str | Path, datasets: dict[str, str]) -> Pat
     return write_text(path, SplitFile.of_split(split, datasets).text())
 
 
-def _lists(key: str, rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+def _lists(key: str, rows: Any) -> dict[str, tuple[str, ...]]:
     """The held-out perturbations of a cell type as its file writes them.
 
     Where the file writes perturbations of several parts alike, they are written with mode and dose, and a

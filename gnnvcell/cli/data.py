@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-VERBS: tuple[str, ...] = ()
+VERBS: tuple[str, ...] = ("check",)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -149,9 +149,9 @@ def _maker(
         val = () if arguments.no_val else arguments.val_cell_types
         return lambda _: splits.by_cell_type(conditions, test=arguments.test_cell_types, val=val), None
     if arguments.strategy == "few-shot":
-        given = strata | {"revealed": _number(arguments.reveal, "--reveal"), "val": _number(arguments.val, "--val")}
+        strata |= {"revealed": _number(arguments.reveal, "--reveal"), "val": _number(arguments.val, "--val")}
         held_out = arguments.test_cell_types
-        return lambda seed: splits.by_few_shot(conditions, cell_types=held_out, seed=seed, **given), None
+        return lambda seed: splits.by_few_shot(conditions, cell_types=held_out, seed=seed, **strata), None
     groups = _groups(arguments)
     given = {"fractions": arguments.fractions, "max_set_size": arguments.max_set_size}
     return lambda seed: splits.by_complexes(conditions, groups, seed=seed, **given), groups

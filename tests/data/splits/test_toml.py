@@ -38,7 +38,9 @@ test = ["C", "F+G"]
 EXPECTED = (
     {("k562", name): "train" for name in PERTURBATIONS}
     | {("hepg2", name): "test" for name in PERTURBATIONS}
-    | {("rpe1", name): part for name, part in zip(PERTURBATIONS, ["val", "val", "test", "train", "train", "test"], strict=True)}
+    | {("rpe1", name): "val" for name in ("A", "B")}
+    | {("rpe1", name): "test" for name in ("C", "F+G")}
+    | {("rpe1", name): "train" for name in ("D", "E")}
 )
 
 

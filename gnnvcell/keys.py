@@ -25,3 +25,16 @@ BATCH = "batch"  # (cells,) str: sequencing batch
 CELL_TYPE = "cell_type"  # (cells,) str
 TARGET_GENE = "target_gene"  # (cells,) str: perturbation label in single-cell files
 NON_TARGETING = "non-targeting"  # the control label of single-cell files
+
+# --- preprocessed cells
+X_HVG = "X_hvg"  # obsm (cells, highly variable genes) float32: their columns of X, dense, in the order of var
+LOG_TOTAL = "log_total_counts"  # obs (cells,) float32: log1p of all counts of a cell, before genes were chosen
+COUNTS = "counts"  # layer (cells, genes) float32: counts as they were
+HIGHLY_VARIABLE = "highly_variable"  # var (genes,) bool: the columns of X_HVG
+MEANS = "means"  # var (genes,) float64: log1p of the mean of normalised counts (scanpy's)
+DISPERSIONS = "dispersions"  # var (genes,) float64: log of variance / mean (scanpy's)
+DISPERSIONS_NORM = "dispersions_norm"  # var (genes,) float64: z-score of the dispersion among genes of like mean
+HVG = "hvg"  # uns: {"flavor": ...}, as scanpy writes it
+HVG_NAMES = "hvg_names"  # uns (highly variable genes,) str: the columns of X_HVG
+LOG1P = "log1p"  # uns: {}: X holds natural logarithms, as scanpy writes it
+PREPROCESS = "preprocess"  # uns: settings, and what was dropped

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
@@ -12,6 +13,7 @@ from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, gene_features, pass_over_readouts
+from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models._learning import Pairs, learn_mixture, learn_readout
 from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
 from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
@@ -61,6 +63,7 @@ class _Fitted:
     maker: ChannelMaker
     spread: Tensor
     features: Tensor
+    expression: ExpressionInContext
     prior: Tensor
     unit: float
 
@@ -76,11 +79,14 @@ class Propagation(EffectModel):
     3. Training residuals R (effect minus the gene's shrunken mean) are passed over the readout side: own gene, graph
        neighbours, genes with correlated residuals, all genes (``pass_over_readouts``): B_j, with evidence N_j.
     4. Channels ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``), in units of their standard deviation.
-    5. ``score = OutcomeReadout(x, z_g)``, 0 where no message came; the prediction is ``sigmoid(logit(mu_g) + score)``
-       for labels and ``mu_g + score`` for effects.
+    5. ``score = OutcomeReadout(x, z)``, 0 where no message came, z the gene's prior and number of measurements, and
+       where the table comes with the expression of control cells, that of the gene and of the targets in the cell type
+       (``ExpressionInContext``); the prediction is ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for
+       effects.
 
-    Mixtures and readout are learned on blocks of training perturbations whose outcomes are hidden from steps 3 and 4
-    (and from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
+    A perturbation that was measured in another cell type is its own nearest neighbour there. Mixtures and readout are
+    learned on blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 3 and 4 (and
+    from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
@@ -96,6 +102,7 @@ class Propagation(EffectModel):
 
     config_class = PropagationConfig
     config: PropagationConfig
+    uses_context = True
     uses_seed = True
 
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
@@ -110,7 +117,8 @@ class Propagation(EffectModel):
         similarity = torch.from_numpy(similarities(self._rows, self._rows))
         similarity.diagonal(dim1=1, dim2=2).zero_()
         operator = readout_operator(self._profiles.readout_similarity(train.genes), cfg.readout_power)
-        fold = perturbation_folds(train.shape[0], cfg.folds, seed)
+        codes, names = pd.factorize(train.perturbations)
+        fold = perturbation_folds(len(names), cfg.folds, seed)[codes]
         outcomes = [Outcomes.of(train, np.flatnonzero(fold != k)) for k in range(cfg.folds)]
         hidden = [_hidden_pairs(train, fold == k, k, outcomes[k]) for k in range(cfg.folds)]
         self._mixture = RelationMixture(len(similarity), cfg.heads)
@@ -122,7 +130,14 @@ class Propagation(EffectModel):
             channels = torch.cat(
                 [self._fold_channels(similarity, operator, fold, k, outcomes[k], hidden[k]) for k in range(cfg.folds)]
             )
-        features = torch.cat([gene_features(o, train.kind)[p.gene] for o, p in zip(outcomes, hidden, strict=True)])
+        expression = ExpressionInContext.of(train)
+        in_context = expression.of_rows(train)
+        features = torch.cat(
+            [
+                torch.cat([gene_features(o, train.kind)[p.gene], in_context[fold == k][p.row, p.gene]], dim=1)
+                for k, (o, p) in enumerate(zip(outcomes, hidden, strict=True))
+            ]
+        )
         spread = channels.std(dim=0)
         spread[spread == 0] = 1.0
         kernels = len(similarity) + len(FIXED_POWERS) + cfg.heads
@@ -139,7 +154,8 @@ class Propagation(EffectModel):
         with torch.no_grad():
             all_kernels = self._kernels(similarity)
             maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]), all_kernels)
-        self._fitted = _Fitted(train, maker, spread, gene_features(whole, train.kind), whole.prior(train.kind), unit)
+        prior = whole.prior(train.kind)
+        self._fitted = _Fitted(train, maker, spread, gene_features(whole, train.kind), expression, prior, unit)
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, the learned mixtures."""
@@ -160,7 +176,10 @@ class Propagation(EffectModel):
         """The gene's prior moved by the messages."""
         fitted = self._fitted
         similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
-        values = [self._scores(block) for block in similarity.split(PREDICTED_AT_ONCE, dim=1)]
+        values = []
+        for start in range(0, len(names), PREDICTED_AT_ONCE):
+            part = slice(start, start + PREDICTED_AT_ONCE)
+            values.append(self._scores(similarity[:, part], fitted.expression.everywhere(names[part], context)))
         score = torch.cat(values) * fitted.unit + fitted.prior
         if fitted.train.kind != "delta":
             score = score.sigmoid()
@@ -168,12 +187,12 @@ class Propagation(EffectModel):
         return Prediction(score.numpy(), names, fitted.train.genes, support)
 
     @torch.no_grad()
-    def _scores(self, similarity: Tensor) -> Tensor:
+    def _scores(self, similarity: Tensor, in_context: Tensor) -> Tensor:
         """(rows, genes) mean score over members."""
         fitted = self._fitted
         channels = fitted.maker.everywhere(self._kernels(similarity)) / fitted.spread
         rows, genes, width = channels.shape
-        features = fitted.features.repeat(rows, 1)
+        features = torch.cat([fitted.features.expand(rows, -1, -1), in_context], dim=2).flatten(end_dim=1)
         return self._readout(channels.reshape(-1, width), features).mean(dim=0).reshape(rows, genes)
 
     @property

@@ -78,12 +78,17 @@ class HeldOut:
         Raises:
             DataError: a held-out perturbation or a readout gene is missing from the prediction.
         """
-        rows = _positions(prediction.perturbations, self.truth.perturbations, "perturbation")
-        columns = _positions(prediction.genes, self.truth.genes, "gene")
+        rows = positions(prediction.perturbations, self.truth.perturbations, "perturbation")
+        columns = positions(prediction.genes, self.truth.genes, "gene")
         return prediction.values[np.ix_(rows, columns)].astype(np.float64), np.asarray(prediction.support)[rows]
 
 
-def _positions(have: NDArray, want: NDArray, what: str) -> NDArray[np.int64]:
+def positions(have: NDArray, want: NDArray, what: str) -> NDArray[np.int64]:
+    """(wanted,) where the names that are wanted are among those that a prediction has.
+
+    Raises:
+        DataError: some are not (with the name nearest to the first).
+    """
     position = {str(name): i for i, name in enumerate(have)}
     missing = [str(name) for name in want if str(name) not in position]
     if missing:

@@ -1,0 +1,199 @@
+"""Perturbations of a screen held out in turn, on disjoint halves of the control cells; their truth stays in here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.cells_differential import differential_of_cells
+from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.pseudobulk import cell_effects
+from gnnvcell.errors import DataError, did_you_mean
+from gnnvcell.metrics import amplitude_ratio, mse_delta, pearson_delta, targets_left_out
+from gnnvcell.perturbation import Perturbation
+from gnnvcell.tasks.held_out import NamedPrediction, TaskInputs, positions
+
+STRONG, WEAK, NULL = "strong", "weak", "null"
+STRONG_GENES = 5  # Bonferroni-significant genes from which an effect counts as strong
+SCORES = ("pearson_delta", "centred_pearson_delta", "mse_delta", "amplitude_ratio")
+
+
+@dataclass(frozen=True)
+class HeldOutGroup:
+    """Perturbations that are held out together.
+
+    Args:
+        test: their names.
+        train: names of the perturbations to learn from.
+    """
+
+    test: tuple[str, ...]
+    train: tuple[str, ...]
+
+
+def leave_one_out(names: Sequence[str]) -> list[HeldOutGroup]:
+    """Each perturbation in turn; others that share a target with it are not learned from."""
+    targets = {name: set(Perturbation.parse(name).targets) for name in map(str, names)}
+    return [
+        HeldOutGroup((name,), tuple(other for other in targets if not targets[other] & targets[name]))
+        for name in targets
+    ]
+
+
+def singles_to_doubles(names: Sequence[str], *, singles_seen: int = 2) -> list[HeldOutGroup]:
+    """All combinations of which ``singles_seen`` targets were measured alone, to be predicted from all singles.
+
+    Raises:
+        DataError: there is no such combination, or no single.
+    """
+    targets = {str(name): Perturbation.parse(str(name)).targets for name in names}
+    singles = tuple(name for name, genes in targets.items() if len(genes) == 1)
+    seen = {targets[name][0] for name in singles}
+    doubles = tuple(
+        name for name, genes in targets.items() if len(genes) > 1 and sum(g in seen for g in genes) == singles_seen
+    )
+    if not doubles or not singles:
+        raise DataError(
+            f"no combination has {singles_seen} targets that were measured alone",
+            found=f"{len(singles)} singles, {len(targets) - len(singles)} combinations",
+        )
+    return [HeldOutGroup(doubles, singles)]
+
+
+class HeldOutCells:
+    """Effects of cells, predicted for held-out perturbations from those of the others.
+
+    For each of ``splits`` draws the control cells are cut into halves within every batch: training effects are taken
+    against one half, the truth against the other. What a control half happens to be is therefore not part of what a
+    prediction can share with the truth (shared controls lift the correlation of true nulls).
+
+    Args:
+        cells: the screen.
+        groups: what is held out together; ``leave_one_out`` or ``singles_to_doubles``.
+        splits: draws of the halves.
+        seed: of the draws.
+        min_cells: perturbations with fewer cells are neither learned from nor predicted.
+
+    Raises:
+        DataError: fewer than two control cells in a batch that has perturbed cells, names of groups that are not there,
+            or what ``cell_effects`` refuses.
+
+    Example:
+        >>> task = HeldOutCells(cells, leave_one_out(cells.perturbations), splits=10)  # doctest: +SKIP
+        >>> for split, group in task.runs():  # doctest: +SKIP
+        ...     inputs = task.inputs(split, group)
+        ...     scores = task.evaluate(model.fit(inputs.train, graph).predict(inputs.perturbations), split, group)
+    """
+
+    def __init__(
+        self, cells: Cells, groups: Sequence[HeldOutGroup], *, splits: int = 10, seed: int = 0, min_cells: int = 1
+    ) -> None:
+        if len(cells.contexts) > 1:
+            raise DataError(
+                "held-out cells are of one cell type",
+                found=", ".join(map(str, cells.contexts[:5])),
+                remedy="take one: cells.take_cells(cells.context_code == 0)",
+            )
+        self.cells, self.groups = cells, list(groups)
+        rng = np.random.default_rng(seed)
+        self._train: list[EffectTable] = []
+        self._truth: list[EffectTable] = []
+        self._halves: list[tuple[EffectTable, EffectTable]] = []
+        everyone = ~cells.is_control
+        for _ in range(splits):
+            first, second = _halves(cells, cells.is_control, rng)
+            self._train.append(cell_effects(cells, rows=everyone | first, min_cells=min_cells))
+            self._truth.append(cell_effects(cells, rows=everyone | second, min_cells=min_cells))
+            some, rest = _halves(cells, cells.code >= 0, rng)
+            self._halves.append(
+                (cell_effects(cells, rows=some | first), cell_effects(cells, rows=rest | second))
+            )
+        known = set(self._train[0].perturbations.tolist())
+        for group in self.groups:
+            missing = sorted({*group.test, *group.train} - known)
+            if missing:
+                raise DataError(
+                    f"the perturbation {missing[0]!r} has no {min_cells} cells", remedy=did_you_mean(missing[0], known)
+                )
+
+    def runs(self) -> Iterator[tuple[int, HeldOutGroup]]:
+        """Every split of the controls with every group."""
+        for split in range(len(self._train)):
+            for group in self.groups:
+                yield split, group
+
+    def inputs(self, split: int, group: HeldOutGroup) -> TaskInputs:
+        """Training effects against one half of the controls, and the names to predict."""
+        train = self._train[split]
+        return TaskInputs(train.take(np.isin(train.perturbations, group.train)), np.array(group.test))
+
+    def evaluate(self, prediction: NamedPrediction, split: int, group: HeldOutGroup) -> pd.DataFrame:
+        """One row per held-out perturbation: ``SCORES`` over all genes but its targets.
+
+        Centred scores take the mean training delta from both sides.
+
+        Raises:
+            DataError: the prediction lacks a perturbation or a gene.
+        """
+        truth = _rows(self._truth[split], group.test)
+        rows = positions(prediction.perturbations, truth.perturbations, "perturbation")
+        columns = positions(prediction.genes, truth.genes, "gene")
+        predicted = np.asarray(prediction.values, dtype=np.float64)[np.ix_(rows, columns)]
+        centre = self.inputs(split, group).train.values.mean(axis=0)
+        return _scored(predicted, truth, centre).assign(split=split)
+
+    def ceiling(self) -> pd.DataFrame:
+        """The scores of one half of a perturbation's cells, against one half of the controls, as a prediction of the
+        other halves; each split of each held-out perturbation. It is that of half the cells, not corrected.
+        """
+        found = []
+        for split, group in self.runs():
+            first, second = (_rows(part, group.test) for part in self._halves[split])
+            centre = self.inputs(split, group).train.values.mean(axis=0)
+            found.append(_scored(first.values.astype(np.float64), second, centre).assign(split=split))
+        return pd.concat(found, ignore_index=True)
+
+    def strata(self) -> dict[str, str]:
+        """Held-out perturbation to "strong" (at least 5 differentially expressed genes beside its targets, Mann-Whitney
+        with Bonferroni's correction at .05), "weak" (1 to 4) or "null".
+        """
+        tests = differential_of_cells(self.cells, min_cells=1)
+        found = {}
+        outside = targets_left_out(tests.perturbations, tests.genes)
+        significant = ((tests.p_value * len(tests.genes) < 0.05) & outside).sum(axis=1)
+        for name, count in zip(tests.perturbations.tolist(), significant.tolist(), strict=True):
+            found[name] = STRONG if count >= STRONG_GENES else WEAK if count else NULL
+        return {name: found[name] for group in self.groups for name in group.test}
+
+
+def _halves(cells: Cells, inside: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Two disjoint masks of the cells inside, as equal as can be within every perturbation, context and batch."""
+    frame = pd.DataFrame({"code": cells.code, "context": cells.context_code, "batch": cells.batch_code})
+    group = frame.groupby(["code", "context", "batch"]).ngroup().to_numpy()
+    order = np.lexsort((rng.random(len(group)), group))
+    rank = np.empty(len(group), dtype=np.int64)
+    start = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0])
+    rank[order] = np.arange(len(group)) - np.repeat(start, np.diff(np.r_[start, len(group)]))
+    first = rank % 2 == 0
+    return inside & first, inside & ~first
+
+
+def _rows(table: EffectTable, names: Sequence[str]) -> EffectTable:
+    return table.take(positions(table.perturbations, np.array(names), "perturbation"))
+
+
+def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray) -> pd.DataFrame:
+    scored = truth.measured
+    values = truth.values.astype(np.float64)
+    return pd.DataFrame(
+        {
+            "perturbation": truth.perturbations,
+            "pearson_delta": np.nan_to_num(pearson_delta(predicted, values, scored)),
+            "centred_pearson_delta": np.nan_to_num(pearson_delta(predicted, values, scored, centre=centre)),
+            "mse_delta": mse_delta(predicted, values, scored),
+            "amplitude_ratio": amplitude_ratio(predicted, values, scored),
+        }
+    )

@@ -125,6 +125,6 @@ def _values(store: Any, layer: str | None, path: Path) -> Any:
 
 
 def _is_small(element: Any) -> bool:
-    if "indptr" in element:
-        return 8 * int(element["data"].shape[0]) < SMALL
-    return not hasattr(element, "shape") or 4 * int(np.prod(element.shape, dtype=np.int64)) < SMALL
+    if hasattr(element, "shape"):  # a dense array
+        return 4 * int(np.prod(element.shape, dtype=np.int64)) < SMALL
+    return 8 * int(element["data"].shape[0]) < SMALL

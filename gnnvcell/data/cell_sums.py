@@ -37,17 +37,20 @@ def summed(
     groupings: Sequence[Grouping],
     *,
     columns: NDArray | None = None,
+    target_sum: float = COUNTS_PER_CELL,
     what: str = "cells",
     progress: bool = True,
 ) -> list[NDArray[np.float64]]:
     """Sums of log1p expression by group, for several groupings in one pass; the cells may be on disk.
 
-    Counts are scaled to 10,000 a cell over the genes used, then log1p-transformed; log1p values are taken as they are.
+    Counts are scaled to ``target_sum`` a cell over the genes used, then log1p-transformed; log1p values are taken as
+    they are.
 
     Args:
         cells: counts or log1p-normalised values.
         groupings: of these cells.
         columns: (genes,) columns to use, in this order; all when left out.
+        target_sum: what the counts of a cell are scaled to.
         what: what the cells are, for messages and the progress bar.
         progress: a bar on stderr, where that is a terminal.
 
@@ -70,19 +73,30 @@ def summed(
     with tqdm(total=len(used), desc=f"reading {what} cells", unit="cell", disable=None if progress else True) as bar:
         for rows, block in cells.blocks(rows=used):
             block = _checked(sp.csr_array(block), cells.values, what)
-            block = log_normalised(block if columns is None else sp.csr_array(block[:, columns]), cells.values)
+            block = block if columns is None else sp.csr_array(block[:, columns])
+            block = log_normalised(block, cells.values, target_sum)
             for total, grouping in zip(sums, groupings, strict=True):
                 _add(total, grouping.group[rows], block)
             bar.update(len(rows))
     return sums
 
 
-def log_normalised(block: sp.csr_array, values: ValueKind) -> sp.csr_array:
-    """Counts as log1p of counts per 10,000 over the genes of the block; log1p values as they are."""
+def median_total(cells: Cells) -> float:
+    """Median of the total counts of cells that have any: scanpy's ``normalize_total(target_sum=None)``."""
+    totals = np.concatenate([np.asarray(block.sum(axis=1)).ravel() for _, block in cells.blocks()])
+    if not (totals > 0).any():
+        raise DataError("no cell has counts", found=repr(cells))
+    return float(np.median(totals[totals > 0]))
+
+
+def log_normalised(
+    block: sp.csr_array, values: ValueKind, target_sum: float = COUNTS_PER_CELL
+) -> sp.csr_array:
+    """Counts as log1p of counts per ``target_sum`` over the genes of the block; log1p values as they are."""
     block = sp.csr_array(block, dtype=np.float64)
     if values is ValueKind.COUNTS:
         total = np.asarray(block.sum(axis=1)).ravel()
-        scale = np.divide(COUNTS_PER_CELL, total, out=np.zeros_like(total), where=total > 0)
+        scale = np.divide(target_sum, total, out=np.zeros_like(total), where=total > 0)
         block.data = np.log1p(block.data * np.repeat(scale, np.diff(block.indptr)))
     return block
 

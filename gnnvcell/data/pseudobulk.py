@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnvcell.data.cell_sums import Grouping, summed
+from gnnvcell.data.cell_sums import COUNTS_PER_CELL, Grouping, median_total, summed
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.effects import Context, EffectTable
+from gnnvcell.data.values import ValueKind
 from gnnvcell.errors import ConfigError, DataError
 
 Matching = Literal["batch", "context"]
@@ -37,6 +38,7 @@ def cell_effects(
     cells: Cells,
     *,
     matching: Matching = "batch",
+    target_sum: float | None = COUNTS_PER_CELL,
     rows: NDArray | None = None,
     min_cells: int = 1,
     keep_targets: bool = False,
@@ -46,11 +48,14 @@ def cell_effects(
     """Effects of all perturbations of a screen, of kind "delta", in one pass over the cells.
 
     ``delta = mean over the perturbation's cells - sum over batches of (share of its cells) * (mean of the batch's
-    controls)``, on log1p expression (counts are scaled to 10,000 a cell first). Both are within a context.
+    controls)``, on log1p expression (counts are scaled to ``target_sum`` a cell first). Both are within a context.
 
     Args:
         cells: counts or log1p values, in memory or on disk.
         matching: "batch": controls of the same context and batch; "context": all controls of the context.
+        target_sum: what the counts of a cell are scaled to; None is the median of the cells' totals (as scanpy has it),
+            which suits files of some hundred genes: 10,000 would make large numbers of single counts. Not used for
+            log1p values.
         rows: (cells,) bool, cells to use; all when left out. Give halves of the controls here.
         min_cells: perturbations with fewer cells in a context are left out.
         keep_targets: whether a perturbation's effect on its own targets counts as measured; models and scores leave it
@@ -73,7 +78,7 @@ def cell_effects(
     arms = _arms(cells, used, matching, min_cells)
     pools = Grouping(arms.pool, arms.share.shape[1])
     in_arms = Grouping(arms.arm, len(arms.perturbation))
-    sums, pool_sums = summed(cells, [in_arms, pools], progress=progress)
+    sums, pool_sums = summed(cells, [in_arms, pools], target_sum=_target(cells, target_sum), progress=progress)
     pool_means = pool_sums / np.maximum(pools.sizes, 1)[:, None]
     delta = sums / in_arms.sizes[:, None] - arms.share @ pool_means
     names = cells.perturbations[arms.perturbation]
@@ -96,12 +101,15 @@ def cell_effects(
     )
 
 
-def control_context(cells: Cells, genes: NDArray, *, progress: bool = False) -> Context:
+def control_context(
+    cells: Cells, genes: NDArray, *, target_sum: float | None = COUNTS_PER_CELL, progress: bool = False
+) -> Context:
     """The context that some control cells show.
 
     Args:
         cells: control cells of one cell type; other cells among them are left out.
         genes: (genes,) names that the expression is wanted of.
+        target_sum: as of ``cell_effects``, and the same as for the training effects.
         progress: a bar on stderr.
 
     Returns:
@@ -120,13 +128,21 @@ def control_context(cells: Cells, genes: NDArray, *, progress: bool = False) -> 
             remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
         )
     pool = Grouping(np.where(cells.is_control, 0, -1), 1)
-    (total,) = summed(cells, [pool], what="control", progress=progress)
+    (total,) = summed(cells, [pool], target_sum=_target(cells, target_sum), what="control", progress=progress)
     place = {str(gene): at for at, gene in enumerate(cells.genes)}
     column = np.array([place.get(str(gene), -1) for gene in genes])
     if (column < 0).all():
         raise DataError("the control cells have none of the genes", found=", ".join(map(str, cells.genes[:3])))
     mean = np.where(column >= 0, total[0][column] / pool.sizes[0], np.nan)
     return Context(str(cells.contexts[found[0]]), mean.astype(np.float32))
+
+
+def _target(cells: Cells, target_sum: float | None) -> float:
+    if target_sum is None:
+        return median_total(cells) if cells.values is ValueKind.COUNTS else COUNTS_PER_CELL
+    if not target_sum > 0:
+        raise ConfigError(f"counts cannot be scaled to {target_sum}", expected="a number > 0, or None for the median")
+    return target_sum
 
 
 def _arms(cells: Cells, used: NDArray[np.bool_], matching: Matching, min_cells: int) -> _Arms:

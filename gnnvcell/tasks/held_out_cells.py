@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gnnvcell.data.cell_sums import COUNTS_PER_CELL
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.cells_differential import differential_of_cells
 from gnnvcell.data.effects import EffectTable
@@ -76,6 +77,7 @@ class HeldOutCells:
         splits: draws of the halves.
         seed: of the draws.
         min_cells: perturbations with fewer cells are neither learned from nor predicted.
+        target_sum: what counts are scaled to before log1p; None is the median (see ``cell_effects``).
 
     Raises:
         DataError: fewer than two control cells in a batch that has perturbed cells, names of groups that are not there,
@@ -89,7 +91,14 @@ class HeldOutCells:
     """
 
     def __init__(
-        self, cells: Cells, groups: Sequence[HeldOutGroup], *, splits: int = 10, seed: int = 0, min_cells: int = 1
+        self,
+        cells: Cells,
+        groups: Sequence[HeldOutGroup],
+        *,
+        splits: int = 10,
+        seed: int = 0,
+        min_cells: int = 1,
+        target_sum: float | None = COUNTS_PER_CELL,
     ) -> None:
         if len(cells.contexts) > 1:
             raise DataError(
@@ -102,15 +111,17 @@ class HeldOutCells:
         self._train: list[EffectTable] = []
         self._truth: list[EffectTable] = []
         self._halves: list[tuple[EffectTable, EffectTable]] = []
-        everyone = ~cells.is_control
+
+        def effects(perturbed: NDArray, controls: NDArray, fewest: int = 1) -> EffectTable:
+            return cell_effects(cells, rows=perturbed | controls, min_cells=fewest, target_sum=target_sum)
+
+        perturbed = cells.code >= 0
         for _ in range(splits):
             first, second = _halves(cells, cells.is_control, rng)
-            self._train.append(cell_effects(cells, rows=everyone | first, min_cells=min_cells))
-            self._truth.append(cell_effects(cells, rows=everyone | second, min_cells=min_cells))
-            some, rest = _halves(cells, cells.code >= 0, rng)
-            self._halves.append(
-                (cell_effects(cells, rows=some | first), cell_effects(cells, rows=rest | second))
-            )
+            self._train.append(effects(perturbed, first, min_cells))
+            self._truth.append(effects(perturbed, second, min_cells))
+            some, rest = _halves(cells, perturbed, rng)
+            self._halves.append((effects(some, first), effects(rest, second)))
         known = set(self._train[0].perturbations.tolist())
         for group in self.groups:
             missing = sorted({*group.test, *group.train} - known)
@@ -142,7 +153,7 @@ class HeldOutCells:
         rows = positions(prediction.perturbations, truth.perturbations, "perturbation")
         columns = positions(prediction.genes, truth.genes, "gene")
         predicted = np.asarray(prediction.values, dtype=np.float64)[np.ix_(rows, columns)]
-        centre = self.inputs(split, group).train.values.mean(axis=0)
+        centre = _mean_effect(self.inputs(split, group).train)
         return _scored(predicted, truth, centre).assign(split=split)
 
     def ceiling(self) -> pd.DataFrame:
@@ -152,7 +163,7 @@ class HeldOutCells:
         found = []
         for split, group in self.runs():
             first, second = (_rows(part, group.test) for part in self._halves[split])
-            centre = self.inputs(split, group).train.values.mean(axis=0)
+            centre = _mean_effect(self.inputs(split, group).train)
             found.append(_scored(first.values.astype(np.float64), second, centre).assign(split=split))
         return pd.concat(found, ignore_index=True)
 
@@ -183,6 +194,11 @@ def _halves(cells: Cells, inside: NDArray[np.bool_], rng: np.random.Generator) -
 
 def _rows(table: EffectTable, names: Sequence[str]) -> EffectTable:
     return table.take(positions(table.perturbations, np.array(names), "perturbation"))
+
+
+def _mean_effect(table: EffectTable) -> NDArray[np.float64]:
+    """(genes,) mean over the rows in which a gene was measured."""
+    return table.values.sum(axis=0, dtype=np.float64) / np.maximum(table.measured.sum(axis=0), 1)
 
 
 def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray) -> pd.DataFrame:

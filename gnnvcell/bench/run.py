@@ -76,7 +76,7 @@ def run_bench(
     """
     out = Path(out_dir)
     tables = read_label_folder(labels, lines, tasks)
-    loaded = _load_graphs(graph_dirs)
+    loaded = load_graphs(graph_dirs)
     graphs = {}
     for name, graph in loaded.items():
         graphs.update(per_source_graphs(name, graph) if per_source else {name: graph})
@@ -87,13 +87,13 @@ def run_bench(
         models=models,
         controls=controls,
         seeds=seeds,
-        configs=_model_settings(overrides, models),
+        configs=model_settings(overrides, models),
         out_dir=out,
         progress=progress,
         on_record=runs.append,
     )
     summary = summarise(records)
-    provenance = _provenance(loaded)
+    provenance = provenance_of(loaded)
     write_results(out, records, summary)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
     return BenchResult(records, summary, provenance, runs)
@@ -107,7 +107,12 @@ def write_results(out_dir: str | Path, records: Sequence[dict[str, Any]], summar
     write_text(out / "table.md", format_table(summary) + "\n")
 
 
-def _load_graphs(folders: Sequence[str | Path]) -> dict[str, GeneGraph]:
+def load_graphs(folders: Sequence[str | Path]) -> dict[str, GeneGraph]:
+    """Saved graphs, named after their folders.
+
+    Raises:
+        ConfigError: two have one name.
+    """
     graphs: dict[str, GeneGraph] = {}
     for folder in folders:
         name = Path(folder).resolve().name
@@ -117,7 +122,12 @@ def _load_graphs(folders: Sequence[str | Path]) -> dict[str, GeneGraph]:
     return graphs
 
 
-def _model_settings(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Any]:
+def model_settings(overrides: Sequence[str], models: Sequence[str]) -> dict[str, Any]:
+    """Model to settings, from ``MODEL.KEY=VALUE`` texts.
+
+    Raises:
+        ConfigError: a text names no model of this run.
+    """
     settings = apply_overrides({}, overrides)
     for name, values in settings.items():
         if name not in models or not isinstance(values, dict):
@@ -129,7 +139,8 @@ def _model_settings(overrides: Sequence[str], models: Sequence[str]) -> dict[str
     return settings
 
 
-def _provenance(graphs: dict[str, GeneGraph]) -> dict[str, Any]:
+def provenance_of(graphs: dict[str, GeneGraph]) -> dict[str, Any]:
+    """Command, versions, hardware and digests of graphs."""
     return {
         "command": " ".join(["gnnvcell", *sys.argv[1:]]),
         "gnnvcell": __version__,

@@ -41,6 +41,11 @@ class Arm:
         return self.real if self.control == REAL else CONTROLS.get(self.control)(self.real, seed=self.seed)
 
 
+def refresh_interval() -> float:
+    """Seconds between two states of a progress bar: few of them in a log."""
+    return _TERMINAL_REFRESH if sys.stderr.isatty() else _LOG_REFRESH
+
+
 def per_source_graphs(name: str, graph: GeneGraph) -> dict[str, GeneGraph]:
     """A graph whole and by source.
 
@@ -100,7 +105,7 @@ def compare_sources(
     jobs = _jobs(tables, graphs, models, controls, seeds, configs or {})
     total = len(graphs) * (1 + len(controls)) * seeds * len(tables) * len(models)
     records: list[dict[str, Any]] = []
-    pause = _TERMINAL_REFRESH if sys.stderr.isatty() else _LOG_REFRESH
+    pause = refresh_interval()
     with tqdm(jobs, total=total, disable=not progress, unit="run", desc="bench sources", mininterval=pause) as bar:
         for job in bar:
             bar.set_postfix_str(" ".join(str(value) for value in job.where.values()), refresh=False)

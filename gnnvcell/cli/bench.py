@@ -1,12 +1,20 @@
 """``gnnvcell bench``: compare graph sources, models and control graphs."""
 
 import argparse
+from typing import Any
+
+from gnnvcell.cli.fields import add_field_arguments, fields_of
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb group."""
     group = subparsers.add_parser("bench", help="compare graph sources, models and control graphs")
     verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_sources(verbs)
+    _add_cells(verbs)
+
+
+def _add_sources(verbs: Any) -> None:
     verb = verbs.add_parser(
         "sources",
         help="score unseen perturbations on real and control graphs",
@@ -49,6 +57,79 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("--out", required=True, metavar="DIR", help="results.json, table.md, table.csv, runs/, page")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run_sources)
+
+
+def _add_cells(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "cells",
+        help="score held-out perturbations of a screen of cells, on real and control graphs",
+        description="Hold perturbations out in turn, learn from the others, and score predicted changes of expression "
+        "against disjoint halves of the control cells. Finished runs are kept in OUT/runs.",
+    )
+    verb.add_argument("cells", metavar="FILE", help="cells: .h5ad or .zarr")
+    verb.add_argument("--graph", required=True, nargs="+", action="extend", metavar="DIR", help="saved graphs")
+    verb.add_argument(
+        "--protocol",
+        default="leave-one-out",
+        metavar="NAME",
+        help="leave-one-out (default), or doubles: combinations from all singles",
+    )
+    verb.add_argument("--singles-seen", type=int, default=2, metavar="N", help="doubles: targets measured alone (2)")
+    verb.add_argument("--models", nargs="+", required=True, metavar="MODEL", help="an unknown name lists all")
+    verb.add_argument("--controls", nargs="*", default=["rewired"], metavar="CONTROL", help="default: rewired")
+    verb.add_argument("--splits", type=int, default=10, metavar="N", help="draws of control halves (default: 10)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    verb.add_argument("--min-cells", type=int, default=100, metavar="N", help="fewest cells (default: 100)")
+    verb.add_argument("--target-sum", type=float, metavar="X", help="counts are scaled to this (default: the median)")
+    verb.add_argument("--context", metavar="NAME", help="the cell type, where the file has several")
+    verb.add_argument("--per-source", action="store_true", help="also score each source of each graph alone")
+    verb.add_argument(
+        "--groups", nargs="+", default=[], metavar="NAME=A,B", help="further strata beside strong, weak and null"
+    )
+    verb.add_argument(
+        "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="MODEL.KEY=VALUE", help="settings"
+    )
+    verb.add_argument("--out", required=True, metavar="DIR", help="scores.csv, summary.csv, table.md, runs/")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_field_arguments(verb)
+    verb.set_defaults(run=run_cells)
+
+
+def run_cells(arguments: argparse.Namespace) -> int:
+    """Run ``gnnvcell bench cells``."""
+    from gnnvcell.bench.cells import format_cells
+    from gnnvcell.bench.run_cells import CellBenchConfig, run_cell_bench
+
+    settings = ("protocol", "singles_seen", "splits", "seed", "min_cells", "target_sum", "context")
+    result = run_cell_bench(
+        arguments.cells,
+        arguments.graph,
+        config=CellBenchConfig.parse({name: getattr(arguments, name) for name in settings}),
+        fields=fields_of(arguments),
+        models=arguments.models,
+        controls=arguments.controls,
+        per_source=arguments.per_source,
+        groups=_named_lists(arguments.groups),
+        overrides=arguments.overrides,
+        out_dir=arguments.out,
+        progress=not arguments.quiet,
+    )
+    for name, members in result.strata.items():
+        print(f"{name}: {', '.join(members)}")
+    print(f"\n{format_cells(result.summary)}\n\nscores.csv, summary.csv, table.md: {arguments.out}")
+    return 0
+
+
+def _named_lists(texts: list[str]) -> dict[str, list[str]]:
+    from gnnvcell.errors import ConfigError
+
+    found = {}
+    for text in texts:
+        name, separator, members = text.partition("=")
+        if not (separator and name and members):
+            raise ConfigError(f"cannot read the group {text!r}", expected="NAME=A,B,C")
+        found[name] = members.split(",")
+    return found
 
 
 def run_sources(arguments: argparse.Namespace) -> int:

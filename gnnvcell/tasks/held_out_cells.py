@@ -19,6 +19,7 @@ from gnnvcell.tasks.held_out import NamedPrediction, TaskInputs, positions
 
 STRONG, WEAK, NULL = "strong", "weak", "null"
 STRONG_GENES = 5  # Bonferroni-significant genes from which an effect counts as strong
+_RESOLUTION = 1e-6  # natural log units
 SCORES = ("pearson_delta", "centred_pearson_delta", "mse_delta", "amplitude_ratio")
 
 
@@ -130,6 +131,11 @@ class HeldOutCells:
                     f"the perturbation {missing[0]!r} has no {min_cells} cells", remedy=did_you_mean(missing[0], known)
                 )
 
+    @property
+    def splits(self) -> int:
+        """Draws of the control halves."""
+        return len(self._train)
+
     def runs(self) -> Iterator[tuple[int, HeldOutGroup]]:
         """Every split of the controls with every group."""
         for split in range(len(self._train)):
@@ -204,6 +210,8 @@ def _mean_effect(table: EffectTable) -> NDArray[np.float64]:
 def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray) -> pd.DataFrame:
     scored = truth.measured
     values = truth.values.astype(np.float64)
+    # What float32 leaves of a prediction that is the centre itself is no pattern to correlate.
+    predicted = np.where(np.abs(predicted - centre) < _RESOLUTION, centre, predicted)
     return pd.DataFrame(
         {
             "perturbation": truth.perturbations,

@@ -73,7 +73,7 @@ def esm_sequences(records: Sequence[Record], isoforms: Isoforms) -> EsmSequences
         Isoforms.ALL: "further isoforms with a row of their own",
     }
     heads = {
-        "proteins in the file, of the genes asked for": len(records),
+        "proteins": len(records),
         kept[isoforms]: rows.isoforms,
         "ids of proteins that repeat, told apart by #2 and so on": rows.renamed,
         "proteins with a sequence that another has too": len(used) - len(position),

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gnnvcell import keys
-from gnnvcell.data.cells import Cells
 from gnnvcell.data.cell_sums import log_normalised
+from gnnvcell.data.cells import Cells
 
 
 def anndata_of(

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gnnvcell.config import Config
+from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.metrics import DECalls, averages, ceilings, quantile_edges, shift_magnitude, vcc2025_score
@@ -23,7 +24,6 @@ from gnnvcell.tasks.cell_scores import (
     strata_of,
     support_edges,
 )
-from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.tasks.cell_tests import CellTests
 from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.matching import Match, match_cells, targets_of

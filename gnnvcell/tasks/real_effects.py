@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import DataError
-from gnnvcell.data.cell_sums import Grouping, summed
 from gnnvcell.tasks.matching import first_spelling
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.cell_file import open_cells
 from gnnvcell.data.fields import Fields, FieldsConfig, find_fields
-from gnnvcell.data.labelling import Labelling, factorise, label_cells
+from gnnvcell.data.labelling import Labelling, factorise, label_cells, unambiguous_names
 from gnnvcell.data.matrix import CellMatrix, MemoryMatrix, RowSubset, row_blocks
 from gnnvcell.data.values import ValueKind, value_kind
 from gnnvcell.errors import DataError, did_you_mean
@@ -190,13 +190,18 @@ class Cells:
             yield rows[part], self.matrix.take(rows[part])
 
     def take_cells(self, rows: NDArray | Sequence[int]) -> "Cells":
-        """Some cells; their values are read when they are asked for, and perturbations without a cell are left out."""
+        """Some cells; their values are read when they are asked for, and perturbations without a cell are left out.
+
+        Names that had to tell modes or doses apart are short again where they need not any more.
+        """
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         chosen = Cells.__new__(Cells)
         chosen.__dict__.update({name: value for name, value in self.__dict__.items() if name != "values"})
         chosen.obs, chosen.matrix = self.obs.iloc[rows], RowSubset(self.matrix, rows)
-        chosen.code, chosen.perturbations, chosen.targets = _compact(self.code[rows], self.perturbations, self.targets)
+        chosen.code, _, chosen.targets = _compact(self.code[rows], self.perturbations, self.targets)
+        names = unambiguous_names(chosen.targets)
+        chosen.perturbations = np.array([names[target] for target in chosen.targets], dtype=str)
         chosen.batch_code, chosen.batches, _ = _compact(self.batch_code[rows], self.batches)
         chosen.context_code, chosen.contexts, _ = _compact(self.context_code[rows], self.contexts)
         return chosen

@@ -1,5 +1,6 @@
 """From labels in obs to perturbations, batches and cell types of cells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ def label_cells(obs: pd.DataFrame, fields: Fields) -> Labelling:
     combined = np.ravel_multi_index([code for _, code in coded], [len(names) for names, _ in coded])
     first, group = np.unique(combined, return_index=True, return_inverse=True)[1:]
     parsed = [_parse({c: str(n[k[row]]) for c, (n, k) in zip(columns, coded, strict=True)}, fields) for row in first]
-    names = _names([p for p in parsed if p is not None and not p.is_control])
+    names = unambiguous_names([p for p in parsed if p is not None and not p.is_control])
     name_of = [names.get(p, "") if p is not None and not p.is_control else "" for p in parsed]
     unique = sorted(set(name_of) - {""})
     place = {name: at for at, name in enumerate(unique)}
@@ -104,8 +105,8 @@ def _with_dose(perturbation: Perturbation, dose: str, column: str) -> Perturbati
         ) from error
 
 
-def _names(perturbations: list[Perturbation]) -> dict[Perturbation, str]:
-    """Perturbation to name; equal ones (A+B, B+A) have one name."""
+def unambiguous_names(perturbations: Sequence[Perturbation]) -> dict[Perturbation, str]:
+    """Perturbation to name, with mode and dose only where needed; equal ones (A+B, B+A) have one name."""
     unique = list(dict.fromkeys(perturbations))
     by_targets: dict[frozenset[str], int] = {}
     for perturbation in unique:

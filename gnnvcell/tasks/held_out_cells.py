@@ -150,7 +150,7 @@ class HeldOutCells:
     def evaluate(self, prediction: NamedPrediction, split: int, group: HeldOutGroup) -> pd.DataFrame:
         """One row per held-out perturbation: ``SCORES`` over all genes but its targets.
 
-        Centred scores take the mean training delta from both sides.
+        Centred scores take the mean effect of the training perturbations from both sides, each by its own controls.
 
         Raises:
             DataError: the prediction lacks a perturbation or a gene.
@@ -159,8 +159,15 @@ class HeldOutCells:
         rows = positions(prediction.perturbations, truth.perturbations, "perturbation")
         columns = positions(prediction.genes, truth.genes, "gene")
         predicted = np.asarray(prediction.values, dtype=np.float64)[np.ix_(rows, columns)]
-        centre = _mean_effect(self.inputs(split, group).train)
-        return _scored(predicted, truth, centre).assign(split=split)
+        return _scored(predicted, truth, *self._centres(split, group)).assign(split=split)
+
+    def _centres(self, split: int, group: HeldOutGroup) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(genes,) mean effect of the training perturbations, against the controls of training and those of the truth.
+
+        One centre for both sides would leave the difference of the two halves of the controls in one of them.
+        """
+        inside = np.isin(self._train[split].perturbations, group.train)
+        return _mean_effect(self._train[split].take(inside)), _mean_effect(self._truth[split].take(inside))
 
     def ceiling(self) -> pd.DataFrame:
         """The scores of one half of a perturbation's cells, against one half of the controls, as a prediction of the
@@ -169,8 +176,8 @@ class HeldOutCells:
         found = []
         for split, group in self.runs():
             first, second = (_rows(part, group.test) for part in self._halves[split])
-            centre = _mean_effect(self.inputs(split, group).train)
-            found.append(_scored(first.values.astype(np.float64), second, centre).assign(split=split))
+            predicted = first.values.astype(np.float64)
+            found.append(_scored(predicted, second, *self._centres(split, group)).assign(split=split))
         return pd.concat(found, ignore_index=True)
 
     def strata(self) -> dict[str, str]:
@@ -207,16 +214,16 @@ def _mean_effect(table: EffectTable) -> NDArray[np.float64]:
     return table.values.sum(axis=0, dtype=np.float64) / np.maximum(table.measured.sum(axis=0), 1)
 
 
-def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray) -> pd.DataFrame:
-    scored = truth.measured
-    values = truth.values.astype(np.float64)
+def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray, true_centre: NDArray) -> pd.DataFrame:
+    scored, values = truth.measured, truth.values.astype(np.float64)
+    beyond = predicted - centre
     # What float32 leaves of a prediction that is the centre itself is no pattern to correlate.
-    predicted = np.where(np.abs(predicted - centre) < _RESOLUTION, centre, predicted)
+    beyond = np.where(np.abs(beyond) < _RESOLUTION, 0.0, beyond)
     return pd.DataFrame(
         {
             "perturbation": truth.perturbations,
             "pearson_delta": np.nan_to_num(pearson_delta(predicted, values, scored)),
-            "centred_pearson_delta": np.nan_to_num(pearson_delta(predicted, values, scored, centre=centre)),
+            "centred_pearson_delta": np.nan_to_num(pearson_delta(beyond, values - true_centre, scored)),
             "mse_delta": mse_delta(predicted, values, scored),
             "amplitude_ratio": amplitude_ratio(predicted, values, scored),
         }

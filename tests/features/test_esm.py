@@ -115,8 +115,8 @@ class Stop(BaseException):
     """Stands for Ctrl-C and a killed process alike: nothing may catch it."""
 
 
-def interrupt_after(monkeypatch, batches: int) -> list[int]:
-    """Let the model embed so many batches, then stop; returns the list that counts them."""
+def interrupt(monkeypatch, batches: int, *given, **settings) -> None:
+    """Embed proteins, and stop after so many batches."""
     done: list[int] = []
     embed = EsmModel.embed
 
@@ -126,22 +126,21 @@ def interrupt_after(monkeypatch, batches: int) -> list[int]:
         done.append(len(sequences))
         return embed(self, sequences, layer)
 
-    monkeypatch.setattr(EsmModel, "embed", counted)
-    return done
+    with monkeypatch.context() as patch:
+        patch.setattr(EsmModel, "embed", counted)
+        with pytest.raises(Stop):
+            embed_proteins(*given, progress=False, **settings)
 
 
 def test_an_interrupted_run_goes_on(tmp_path, fasta, checkpoint, monkeypatch) -> None:
-    config = EsmConfig(checkpoint=checkpoint, batch_tokens=120)
+    config = EsmConfig(checkpoint=checkpoint, batch_tokens=60)
     whole = embed_proteins(fasta, tmp_path / "whole.npz", config, progress=False)
     out = tmp_path / "t.npz"
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        interrupt_after(patch, 3)
-        embed_proteins(fasta, out, config, progress=False, flush_seconds=0.0)
+    interrupt(monkeypatch, 3, fasta, out, config, flush_seconds=0.0)
     assert not out.exists()
     assert len(list((tmp_path / "t.npz.parts").glob("part_*.npz"))) == 3
-    with monkeypatch.context() as patch, pytest.raises(Stop):  # and once more, with one part for both batches
-        interrupt_after(patch, 2)
-        embed_proteins(fasta, out, config, progress=False)
+    # and once more, with one part for both batches
+    interrupt(monkeypatch, 2, fasta, out, config)
     assert len(list((tmp_path / "t.npz.parts").glob("part_*.npz"))) == 4
     resumed = embed_proteins(fasta, out, config, progress=False)
     assert 0 < resumed.resumed < 12
@@ -167,9 +166,7 @@ def test_less_memory_does_not_stop_a_run(tmp_path, fasta, checkpoint, monkeypatc
 @pytest.mark.parametrize("change", ["fasta", "weights", "layer", "max_length", "isoforms", "genes"])
 def test_parts_of_another_run_are_refused(tmp_path, fasta, proteins, checkpoint, monkeypatch, change) -> None:
     out = tmp_path / "t.npz"
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        interrupt_after(patch, 2)
-        embed_proteins(fasta, out, EsmConfig(checkpoint=checkpoint, batch_tokens=120), progress=False)
+    interrupt(monkeypatch, 2, fasta, out, EsmConfig(checkpoint=checkpoint, batch_tokens=120))
     settings: dict = {"checkpoint": checkpoint, "batch_tokens": 120}
     genes = None
     if change == "fasta":
@@ -190,9 +187,7 @@ def test_parts_of_another_run_are_refused(tmp_path, fasta, proteins, checkpoint,
 
 def test_damaged_parts(tmp_path, fasta, checkpoint, monkeypatch) -> None:
     out, config = tmp_path / "t.npz", EsmConfig(checkpoint=checkpoint, batch_tokens=120)
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        interrupt_after(patch, 2)
-        embed_proteins(fasta, out, config, progress=False, flush_seconds=0.0)
+    interrupt(monkeypatch, 2, fasta, out, config, flush_seconds=0.0)
     part = tmp_path / "t.npz.parts" / "part_000000.npz"
     part.write_bytes(part.read_bytes()[:-40])
     with pytest.raises(FileFormatError, match=r"part_000000.npz is damaged[\s\S]*delete this part"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class _Arms:
 def cell_effects(
     cells: Cells,
     *,
-    matching: Matching = "batch",
+    matching: str = "batch",
     target_sum: float | None = COUNTS_PER_CELL,
     rows: NDArray | None = None,
     min_cells: int = 1,
@@ -71,7 +71,7 @@ def cell_effects(
         DataError: no controls, none in a batch or context that has perturbed cells, no perturbed cell, or values that
             are neither counts nor log1p.
     """
-    if matching not in ("batch", "context"):
+    if matching not in get_args(Matching):
         raise ConfigError(f"unknown matching {matching!r}", expected="batch or context")
     cells.require_controls()
     used = np.ones(len(cells), dtype=bool) if rows is None else np.asarray(rows, dtype=bool)
@@ -145,7 +145,7 @@ def _target(cells: Cells, target_sum: float | None) -> float:
     return target_sum
 
 
-def _arms(cells: Cells, used: NDArray[np.bool_], matching: Matching, min_cells: int) -> _Arms:
+def _arms(cells: Cells, used: NDArray[np.bool_], matching: str, min_cells: int) -> _Arms:
     context, batch = cells.context_code.astype(np.int64), cells.batch_code.astype(np.int64)
     batches = len(cells.batches) if matching == "batch" else 1
     place = context * batches + (batch if matching == "batch" else 0)
@@ -181,7 +181,7 @@ def _require_pools(cells: Cells, share: NDArray, controls: NDArray, batches: int
 
 
 def _control_means(
-    cells: Cells, arms: _Arms, pool_sums: NDArray, sizes: NDArray, matching: Matching
+    cells: Cells, arms: _Arms, pool_sums: NDArray, sizes: NDArray, matching: str
 ) -> dict[str, NDArray]:
     """Context to the mean of all its control cells."""
     batches = len(cells.batches) if matching == "batch" else 1

@@ -182,4 +182,5 @@ def format_cells(summary: pd.DataFrame) -> str:
 
 def _three(row: Any) -> str:
     r, centred, error = row["pearson_delta"], row["centred_pearson_delta"], 1e3 * row["mse_delta"]
-    return f"{r:.2f} / {centred:.2f} / {error:.1f} ± {1e3 * row['mse_delta_sd']:.1f}"
+    spread = "" if pd.isna(row["mse_delta_sd"]) else f" ± {1e3 * row['mse_delta_sd']:.1f}"
+    return f"{r:.2f} / {centred:.2f} / {error:.1f}{spread}"

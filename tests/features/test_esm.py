@@ -8,7 +8,7 @@ import torch
 
 from gnnvcell.cli.main import main
 from gnnvcell.errors import ConfigError, DownloadError, FileFormatError, MissingFileError
-from gnnvcell.features import EsmConfig, FeatureTable, embed_proteins, read_features
+from gnnvcell.features import EsmConfig, FeatureTable, Isoforms, embed_proteins, read_features
 from gnnvcell.features.esm_model import EsmModel, load_esm
 from gnnvcell.files import sha256_of
 from gnnvcell.genes import GeneVocab
@@ -234,7 +234,7 @@ def test_isoforms(tmp_path, checkpoint) -> None:
     tables = {}
     for kind in ("longest", "mean", "all"):
         report = embed_proteins(
-            fasta, tmp_path / f"{kind}.npz", EsmConfig(checkpoint=checkpoint, isoforms=kind), progress=False
+            fasta, tmp_path / f"{kind}.npz", EsmConfig(checkpoint=checkpoint, isoforms=Isoforms(kind)), progress=False
         )
         assert sum(count for what, count in report.counts.items() if "isoforms" in what) == 1
         tables[kind] = dict(zip(report.table.names.tolist(), report.table.values, strict=True))

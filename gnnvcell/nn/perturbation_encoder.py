@@ -51,6 +51,7 @@ class PerturbationEncoder(nn.Module):
             no features for.
 
     Example:
+        >>> from gnnvcell.perturbation import Perturbation
         >>> encoder = PerturbationEncoder(8, gene_features={"esm": 4})
         >>> given = [Perturbation.parse("MYC+TP53"), Perturbation.parse("ctrl")]
         >>> batch = PerturbationBatch.of(given, genes=["MYC", "TP53"])

@@ -59,7 +59,8 @@ def test_the_formula_by_hand() -> None:
         h = entity + model.mode.weight[MODES.index(mode)] + model.strength(torch.tensor(strength))
         return h + model.mix(h)
 
-    first = sum(finish((parts("esm", row) + parts("graph", row)) / 2, Mode.CRISPRI, [0.0, 0.0, 0.5]) for row in (0, 1))
+    singles = [(parts("esm", row) + parts("graph", row)) / 2 for row in (0, 1)]
+    first = torch.stack([finish(entity, Mode.CRISPRI, [0.0, 0.0, 0.5]) for entity in singles]).sum(dim=0)
     second = finish(parts("morgan", 0), Mode.DRUG, [1.0, 0.0, 0.0])
     torch.testing.assert_close(model(batch, given), torch.stack([first, second]))
 

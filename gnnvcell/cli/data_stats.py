@@ -17,7 +17,7 @@ def add_verb(verbs: Any) -> None:
     verb.add_argument("--out", required=True, metavar="DIR", help="folder of all results")
     verb.add_argument("--no-de", action="store_true", help="no differential expression: faster")
     verb.add_argument("--fdr", type=float, default=0.05, metavar="X", help="level of its calls (default: 0.05)")
-    verb.add_argument("--min-cells", type=int, default=3, metavar="N", help="fewest cells of a perturbation (default: 3)")
+    verb.add_argument("--min-cells", type=int, default=3, metavar="N", help="fewest cells (default: 3)")
     verb.add_argument("--hvg", type=int, default=2000, metavar="N", help="highly variable genes (default: 2000)")
     verb.add_argument(
         "--matching", default="batch", metavar="HOW", help="controls of the same batch (default), or context"
@@ -41,12 +41,13 @@ def run_stats(arguments: argparse.Namespace) -> int:
     config = StatisticsConfig.parse(settings | {"differential": not arguments.no_de}, where="stats")
     cells = Cells.open(arguments.file, fields_of(arguments))
     statistics = describe_cells(cells, config, progress=not arguments.quiet)
+    command = " ".join(["gnnvcell", *sys.argv[1:]])
     page = write_statistics_page(
         arguments.out,
         statistics,
         title=f"Statistics of {Path(arguments.file).name}",
         fdr=config.fdr,
-        extras={"command": " ".join(["gnnvcell", *sys.argv[1:]]), "file": arguments.file, "settings": config.model_dump()},
+        extras={"command": command, "file": arguments.file, "settings": config.model_dump()},
     )
     if not arguments.quiet:
         print(f"{statistics}\npage: {page}")

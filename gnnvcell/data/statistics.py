@@ -53,7 +53,8 @@ class CellStatistics:
         values: what the values of the file are.
         genes: ``gene``, ``mean``, ``max``, ``min``, ``nonzero_fraction`` of the values as they are in the file, over
             all cells.
-        variability: ``gene``, ``means``, ``dispersions``, ``dispersions_norm``, ``highly_variable`` of counts per 10,000.
+        variability: ``gene``, ``means``, ``dispersions``, ``dispersions_norm``, ``highly_variable``, of counts per
+            10,000.
         perturbations: ``perturbation``, ``context``, ``cells``, ``target_residual``, ``mean_abs_delta``,
             ``effect_size`` (length of the delta), ``de_up``, ``de_down`` (genes called); most cells first. NaN for
             perturbations with too few cells.
@@ -102,12 +103,11 @@ class CellStatistics:
         return {name: _plain(value) for name, value in found.items()}
 
     def __str__(self) -> str:
-        shown = {name: "-" if v is None else f"{v:,}" if isinstance(v, int) else v for name, v in self.summary.items()}
-        width = max(map(len, shown))
-        return "\n".join(f"{name:{width}}  {v:.6g}" if isinstance(v, float) else f"{name:{width}}  {v}" for name, v in shown.items())
+        width = max(map(len, self.summary))
+        return "\n".join(f"{name:{width}}  {_shown(value)}" for name, value in self.summary.items())
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write ``gene_statistics.csv`` and the other tables, ``deltas.h5ad`` (an ``EffectTable``), ``summary.json``."""
+        """Write ``gene_statistics.csv``, other tables, ``deltas.h5ad`` (an ``EffectTable``) and ``summary.json``."""
         folder = Path(folder)
         tables = {
             "gene_statistics": self.genes,
@@ -194,9 +194,7 @@ def _called(cells: Cells, config: StatisticsConfig, progress: bool) -> pd.DataFr
     names, counts = np.unique(pair[perturbed], return_counts=True)
     enough = np.isin(pair, names[counts >= config.min_cells])
     usable = cells if enough[perturbed].all() else cells.take_cells(~perturbed | enough)
-    found = differential_of_cells(
-        usable, min_cells=config.min_cells, threads=config.threads, progress=progress
-    )
+    found = differential_of_cells(usable, min_cells=config.min_cells, threads=config.threads, progress=progress)
     own = np.zeros(found.p_value.shape, dtype=bool)
     targets = {str(name): p.targets for name, p in zip(cells.perturbations, cells.targets, strict=True)}
     for row, name in enumerate(found.perturbations.tolist()):
@@ -225,7 +223,7 @@ def _batches(cells: Cells) -> pd.DataFrame:
             **{name: np.bincount(place[rows], minlength=total) for name, rows in columns.items()},
         }
     )
-    return table[table["cells"] > 0].reset_index(drop=True)
+    return table.take(np.flatnonzero(table["cells"] > 0)).reset_index(drop=True)
 
 
 def gini(sizes: NDArray[np.float64]) -> float:
@@ -233,6 +231,12 @@ def gini(sizes: NDArray[np.float64]) -> float:
     ordered = np.sort(sizes)
     places = np.arange(1, len(ordered) + 1)
     return float((2 * places - len(ordered) - 1) @ ordered / (len(ordered) * ordered.sum()))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

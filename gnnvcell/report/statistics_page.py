@@ -36,12 +36,13 @@ def write_statistics_page(
     out = Path(out)
     statistics.save(out)
     rows = [[name, _shown(value)] for name, value in statistics.summary.items()]
+    origin = provenance_rows(extras or {})
     table = folded("All perturbations", tables_block([_table(statistics.perturbations)]))
     sections = [
         section("In short", tables_block([DataTable("", ("", ""), rows)])),
         *_figures(out, statistics, fdr),
         section("Every perturbation", table),
-        section("Where these numbers come from", tables_block([DataTable("", ("", ""), provenance_rows(extras or {}))])),
+        section("Where these numbers come from", tables_block([DataTable("", ("", ""), origin)])),
     ]
     return write_text(out / PAGE, document(title, "", [], sections))
 
@@ -86,7 +87,8 @@ def _figures(out: Path, statistics: CellStatistics, fdr: float) -> list[str]:
 
 
 def _table(perturbations: pd.DataFrame) -> DataTable:
-    columns = [name for name in perturbations.columns if name != "context" or perturbations["context"].any()]
+    several = perturbations["context"].nunique() > 1
+    columns = [name for name in perturbations.columns if name != "context" or several]
     shown = perturbations.head(_MOST_ROWS)
     rows = [[_shown(value) for value in row] for row in shown[columns].itertuples(index=False)]
     caption = f"the first {_MOST_ROWS:,}; perturbations.csv has all" if len(perturbations) > _MOST_ROWS else ""

@@ -66,7 +66,10 @@ def label_cells(obs: pd.DataFrame, fields: Fields) -> Labelling:
     codes = [
         -2 if p is None else -1 if p.is_control else place[name] for p, name in zip(parsed, name_of, strict=True)
     ]
-    by_name = {name: p for p, name in zip(parsed, name_of, strict=True) if p is not None and name}
+    by_name: dict[str, Perturbation] = {}
+    for p, name in zip(parsed, name_of, strict=True):
+        if p is not None and name:
+            by_name.setdefault(name, p)  # the first, whose targets are in the order of the name
     return Labelling(
         np.array(unique, dtype=str), [by_name[name] for name in unique], np.array(codes, dtype=np.int32)[group]
     )

@@ -32,7 +32,7 @@ def gene_means_chart(genes: pd.DataFrame, variability: pd.DataFrame, *, values: 
     left.set_xlabel(f"mean of a gene over all cells ({values}, log scale)")
     left.set_ylabel("genes")
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_title(f"{len(expressed):,} genes, {int((means == 0).sum()):,} never expressed", loc="left", fontsize=10.5)
+    left.set_title(f"{len(means):,} genes, {int((means == 0).sum()):,} never expressed", loc="left", fontsize=10.5)
     tidy(left, grid="y")
     chosen = variability["highly_variable"].to_numpy(dtype=bool)
     groups = ((~chosen, GREY, "other"), (chosen, ORANGE, "highly variable"))

@@ -28,7 +28,9 @@ def _add_esm(verbs: Any) -> None:
         "--isoforms", choices=("longest", "mean", "all"), help="several proteins of one gene (default: longest)"
     )
     verb.add_argument("--layer", type=int, metavar="N", help="layer of the embeddings (default: the last)")
-    verb.add_argument("--batch-tokens", type=int, metavar="N", help="most tokens of a batch (default: 4096)")
+    verb.add_argument(
+        "--batch-tokens", type=int, metavar="N", help="most tokens of a batch (default: 4096 on a GPU, else 1024)"
+    )
     verb.add_argument("--max-length", type=int, metavar="N", help="most residues read at once (default: 1022)")
     verb.add_argument("--overlap", type=int, metavar="N", help="residues that windows share (default: 256)")
     verb.add_argument("--device", metavar="NAME", help="cpu or cuda (default: cuda where there is one)")

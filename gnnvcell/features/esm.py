@@ -26,6 +26,7 @@ from gnnvcell.files import require_file, sha256_of
 from gnnvcell.genes.spelling import HUMAN
 
 DEFAULT_MODEL = "esm2_t33_650M_UR50D"
+_BATCH_ON_GPU, _BATCH_ON_CPU = 4096, 1024  # tokens
 _RULES = 1  # of cleaning, windows and pooling; a change of these makes older parts unusable
 T = TypeVar("T")
 
@@ -39,7 +40,8 @@ class EsmConfig(Config):
         layer: whose embeddings are taken, 0 (before the first) to the last; None: the last.
         max_length: most residues that are read at once; longer proteins are read in windows.
         overlap: residues that neighbouring windows share, or more (see ``features.windows``).
-        batch_tokens: most tokens of a batch, padding included; a single window may be larger.
+        batch_tokens: most tokens of a batch, padding included; a single window may be larger. None: 4096 on a GPU, as in
+            fair-esm's script; 1024 on a CPU, where larger batches are slower.
         isoforms: what becomes of several proteins of one gene.
         device: "cpu" or "cuda"; None: cuda where there is one. The report says which it was.
         species: taxon of the genes asked for, whose renamings are used.
@@ -50,10 +52,20 @@ class EsmConfig(Config):
     layer: int | None = Field(default=None, ge=0)
     max_length: int = Field(default=1022, ge=1)
     overlap: int = Field(default=256, ge=0)
-    batch_tokens: int = Field(default=4096, ge=1)
+    batch_tokens: int | None = Field(default=None, ge=1)
     isoforms: Isoforms = Isoforms.LONGEST
     device: str | None = None
     species: int = HUMAN
+
+    @property
+    def where(self) -> str:
+        """The device that is used on this machine."""
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def budget(self) -> int:
+        """Tokens of a batch on this machine."""
+        return self.batch_tokens or (_BATCH_ON_CPU if self.where == "cpu" else _BATCH_ON_GPU)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +136,7 @@ def embed_proteins(
     windows(1, config.max_length, config.overlap)  # refuses an overlap that does not fit, before anything is read
     sequences, missing = _sequences(fasta, config, genes)
     model = load_esm(
-        config.model or (None if config.checkpoint else DEFAULT_MODEL), config.checkpoint, device=_device(config)
+        config.model or (None if config.checkpoint else DEFAULT_MODEL), config.checkpoint, device=config.where
     )
     layer = _layer(config, model)
     identity = _identity(fasta, config, genes, model, layer)
@@ -151,10 +163,6 @@ def _sequences(fasta: Path, config: EsmConfig, genes: Sequence[str] | None) -> t
         raise in_file(fasta, error) from error
     embedded = {records[at].name for at in sequences.used}
     return sequences, [gene for gene in asked if gene not in embedded]
-
-
-def _device(config: EsmConfig) -> str:
-    return config.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _layer(config: EsmConfig, model: EsmModel) -> int:
@@ -223,7 +231,7 @@ def _groups(sequences: list[str], special: int, config: EsmConfig) -> list[list[
     groups: list[list[int]] = []
     longest = used = 0
     for at, count in sized:
-        if not groups or (used + count) * longest > config.batch_tokens:
+        if not groups or (used + count) * longest > config.budget:
             groups.append([])
             longest, used = min(len(sequences[at]), config.max_length) + special, 0
         groups[-1].append(at)
@@ -238,7 +246,7 @@ def _pooled(sequences: list[str], model: EsmModel, layer: int, config: EsmConfig
     jobs = [(row, start, stop) for row, found in enumerate(spans) for start, stop in found]
     longest = max(stop - start for _, start, stop in jobs) + model.special_tokens
     sums = np.zeros((len(sequences), model.width), dtype=np.float64)
-    for batch in _chunks(jobs, max(config.batch_tokens // longest, 1)):
+    for batch in _chunks(jobs, max(config.budget // longest, 1)):
         texts = [sequences[row][start:stop] for row, start, stop in batch]
         for (row, start, stop), embedding in zip(batch, _forward(model, texts, layer, longest), strict=True):
             weight = torch.from_numpy(weights[row][start:stop]).to(embedding.device)

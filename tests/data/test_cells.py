@@ -80,7 +80,9 @@ def test_modes_from_a_column() -> None:
 
 
 def test_fields_are_found_by_their_usual_names() -> None:
-    columns: dict[str, Any] = {"gem_group": list("xyxyxyxy"), "cell_line": ["K562"] * 8, "guide_id": ["g"] * 8, "gene": ["A"] * 8}
+    columns: dict[str, Any] = {
+        "gem_group": list("xyxyxyxy"), "cell_line": ["K562"] * 8, "guide_id": ["g"] * 8, "gene": ["A"] * 8
+    }
     fields = Cells.of(screen(**columns)).fields
     assert (fields.perturbation, fields.control) == ("condition", "ctrl")  # "gene" comes first but has no control
     assert (fields.batch, fields.cell_type, fields.guide) == ("gem_group", "cell_line", "guide_id")

@@ -40,8 +40,8 @@ class EsmConfig(Config):
         layer: whose embeddings are taken, 0 (before the first) to the last; None: the last.
         max_length: most residues that are read at once; longer proteins are read in windows.
         overlap: residues that neighbouring windows share, or more (see ``features.windows``).
-        batch_tokens: most tokens of a batch, padding included; a single window may be larger. None: 4096 on a GPU, as in
-            fair-esm's script; 1024 on a CPU, where larger batches are slower.
+        batch_tokens: most tokens of a batch, padding included; a single window may be larger. None: 4096 on a GPU, as
+            in fair-esm's script; 1024 on a CPU, where larger batches are slower.
         isoforms: what becomes of several proteins of one gene.
         device: "cpu" or "cuda"; None: cuda where there is one. The report says which it was.
         species: taxon of the genes asked for, whose renamings are used.

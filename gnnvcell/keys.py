@@ -14,6 +14,7 @@ REVERSE_PREFIX = "rev_"  # relation name of the reverse of a directed relation
 PERTURBATION = "perturbation"  # (perturbations,) str: the perturbation's name, "A+B" for several targets
 SPLIT = "split"  # (perturbations,) str: train, val or test
 CONTEXT = "context"  # (perturbations,) str: cell line or cell type
+CELLS = "cells"  # (perturbations,) int: number of cells that an effect is the mean of
 MASK = "measured"  # layer (perturbations, genes) bool: whether the pair was measured
 EFFECT_KIND = "effect_kind"  # uns: "de", "direction" or "delta"
 CONTROL_EXPRESSION = "control_expression"  # varm (genes, contexts) float32: mean log1p expression of control cells

@@ -44,6 +44,7 @@ class EffectTable:
         split: (perturbations,) "train", "val" or "test"; all "train" when left out.
         context: cell line or cell type, one for the table or one for each row.
         control: context to the (genes,) mean log1p expression of its control cells; NaN where a gene was not measured.
+        cells: (perturbations,) number of cells that each row is the mean of; None where it is not known.
 
     Raises:
         DataError: shapes disagree, names repeat, a measured value is NaN, infinite or impossible for the kind, or the
@@ -66,6 +67,7 @@ class EffectTable:
         split: Sequence[str] | NDArray | None = None,
         context: str | Sequence[str] | NDArray = "",
         control: Mapping[str, NDArray] | None = None,
+        cells: Sequence[int] | NDArray | None = None,
     ) -> None:
         self.measured: NDArray[np.bool_] = np.asarray(measured, dtype=bool)
         self.values: NDArray[np.float32] = np.asarray(values, dtype=np.float32)
@@ -80,16 +82,17 @@ class EffectTable:
         self.control: dict[str, NDArray[np.float32]] = {
             str(name): np.asarray(means, dtype=np.float32) for name, means in (control or {}).items()
         }
+        self.cells: NDArray[np.int64] | None = None if cells is None else np.asarray(cells, dtype=np.int64)
         self._check()
 
     def _check(self) -> None:
         shape = (len(self.perturbations), len(self.genes))
-        of_rows = (self.split.shape, self.contexts.shape)
+        of_rows = (self.split.shape, self.contexts.shape, *(() if self.cells is None else (self.cells.shape,)))
         if self.values.shape != shape or self.measured.shape != shape or set(of_rows) != {shape[:1]}:
             raise DataError(
                 "an effect table's parts have different shapes",
-                expected=f"values and mask {shape}, split and context ({shape[0]},)",
-                found=f"values {self.values.shape}, mask {self.measured.shape}, split and context {of_rows}",
+                expected=f"values and mask {shape}, split, context and cells ({shape[0]},)",
+                found=f"values {self.values.shape}, mask {self.measured.shape}, split, context and cells {of_rows}",
             )
         if self.kind not in get_args(EffectKind):
             raise DataError(f"unknown kind of effect {self.kind!r}", expected=", ".join(get_args(EffectKind)))
@@ -174,6 +177,7 @@ class EffectTable:
             split=self.split[rows],
             context=self.contexts[rows],
             control={name: means for name, means in self.control.items() if name in left},
+            cells=None if self.cells is None else self.cells[rows],
         )
 
     def of_context(self, *names: str) -> "EffectTable":
@@ -212,8 +216,17 @@ class EffectTable:
             np.concatenate([getattr(table, field) for table in tables])
             for field in ("perturbations", "split", "contexts")
         )
+        counts = [table.cells for table in tables]
         return cls(
-            values, measured, perturbations, genes, kind=tables[0].kind, split=split, context=contexts, control=control
+            values,
+            measured,
+            perturbations,
+            genes,
+            kind=tables[0].kind,
+            split=split,
+            context=contexts,
+            control=control,
+            cells=None if any(count is None for count in counts) else np.concatenate(counts),  # type: ignore[arg-type]
         )
 
     def of_split(self, *splits: str) -> "EffectTable":
@@ -230,14 +243,16 @@ class EffectTable:
         return self.take(rows)
 
     def to_anndata(self) -> ad.AnnData:
-        """AnnData: X the values (NaN where not measured), layer ``measured``, obs perturbation, split and context, uns
-        kind; control expression in varm, its contexts in uns.
+        """AnnData: X the values (NaN where not measured), layer ``measured``, obs perturbation, split, context (and
+        cells, where they are known), uns kind; control expression in varm, its contexts in uns.
         """
         values = np.where(self.measured, self.values, np.float32(np.nan))
         several = len(self.context_names) > 1
         index = [f"{p}@{c}" if several else p for p, c in zip(self.perturbations, self.contexts, strict=True)]
         columns = {keys.PERTURBATION: self.perturbations, keys.SPLIT: self.split, keys.CONTEXT: self.contexts}
         obs = pd.DataFrame({name: column.astype(object) for name, column in columns.items()}, index=pd.Index(index))
+        if self.cells is not None:
+            obs[keys.CELLS] = self.cells
         adata = ad.AnnData(
             values,
             obs=obs,
@@ -277,6 +292,7 @@ class EffectTable:
             split=texts.get(keys.SPLIT),
             context=texts.get(keys.CONTEXT, ""),
             control={name: np.asarray(adata.varm[keys.CONTROL_EXPRESSION])[:, at] for at, name in enumerate(contexts)},
+            cells=obs[keys.CELLS].to_numpy() if keys.CELLS in obs else None,
         )
 
     def save(self, path: str | Path) -> Path:

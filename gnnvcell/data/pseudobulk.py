@@ -98,6 +98,7 @@ def cell_effects(
         split=[parts.get(str(name), "train") for name in names],
         context=contexts,
         control=_control_means(cells, arms, pool_sums, pools.sizes, matching),
+        cells=in_arms.sizes,
     )
 
 

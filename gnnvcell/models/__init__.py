@@ -1,6 +1,19 @@
 """Named models of perturbation effects: configuration, ``fit``, ``predict``. Importing the package registers all."""
 
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.baselines import (
+    Additive,
+    CellMean,
+    ContextMean,
+    KnnEmbedding,
+    LargerSingle,
+    LatentAdditive,
+    LinearGWP,
+    NoChange,
+    PerturbationMean,
+    RandomForest,
+    SameTargetTransfer,
+)
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
 from gnnvcell.models.knn import Knn, KnnConfig
 from gnnvcell.models.logistic import Logistic, LogisticConfig
@@ -12,20 +25,31 @@ from gnnvcell.models.source_propagation import SourcePropagation, SourcePropagat
 
 __all__ = [
     "MODELS",
+    "Additive",
+    "CellMean",
+    "ContextMean",
     "EffectModel",
     "GeneMean",
     "GeneMeanConfig",
     "Knn",
     "KnnConfig",
+    "KnnEmbedding",
+    "LargerSingle",
+    "LatentAdditive",
+    "LinearGWP",
     "Logistic",
     "LogisticConfig",
+    "NoChange",
     "PerturbationBlind",
     "PerturbationBlindConfig",
+    "PerturbationMean",
     "Prediction",
     "Propagation",
     "PropagationConfig",
+    "RandomForest",
     "Ridge",
     "RidgeConfig",
+    "SameTargetTransfer",
     "Smoother",
     "SmootherConfig",
     "SourcePropagation",

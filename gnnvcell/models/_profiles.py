@@ -13,6 +13,7 @@ from gnnvcell import keys
 from gnnvcell.config import Config
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._by_digest import GraphByDigest
 from gnnvcell.models.relations import links, tfidf_rows, unit_rows
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.ops import Adjacency
@@ -214,23 +215,9 @@ def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix 
 
 def graph_profiles(graph: GeneGraph, config: ProfileConfig) -> GraphProfiles:
     """The profiles of a graph; made once per content of the graph and kept for the last two graphs."""
-    return _by_digest(_Keyed(graph, config))
-
-
-class _Keyed:
-    """A graph and a configuration, equal to others of the same content."""
-
-    def __init__(self, graph: GeneGraph, config: ProfileConfig) -> None:
-        self.graph, self.config = graph, config
-        self.digests = (graph.digest, config.digest())
-
-    def __hash__(self) -> int:
-        return hash(self.digests)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.digests == other.digests
+    return _by_digest(GraphByDigest(graph), config)
 
 
 @lru_cache(maxsize=_GRAPHS_KEPT)
-def _by_digest(keyed: _Keyed) -> GraphProfiles:
-    return GraphProfiles(keyed.graph, keyed.config)
+def _by_digest(graph: GraphByDigest, config: ProfileConfig) -> GraphProfiles:
+    return GraphProfiles(graph.graph, config)

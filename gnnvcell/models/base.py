@@ -66,6 +66,7 @@ class EffectModel(ABC):
     """
 
     config_class: ClassVar[type[Config]]
+    kinds: ClassVar[tuple[str, ...]] = ("de", "direction", "delta")  # of effects that it can learn from
     uses_graph: ClassVar[bool] = True  # False: the graph argument of fit is not looked at
     uses_context: ClassVar[bool] = False  # True: what is predicted depends on the cell type
     uses_seed: ClassVar[bool] = False  # True: another seed gives another model; a benchmark repeats only such models
@@ -89,10 +90,17 @@ class EffectModel(ABC):
             seed: seed of everything random.
 
         Raises:
-            ModelError: nothing to learn from, or (where the model needs it) no training gene is in the graph.
+            ModelError: effects of a kind that is not its own, nothing to learn from, or (where the model needs it) no
+                training gene is in the graph.
             DataError: of cells, no controls, none in a batch, or values that are neither counts nor log1p.
         """
         table = train if isinstance(train, EffectTable) else cell_effects(_cells(train))
+        if table.kind not in self.kinds:
+            raise ModelError(
+                f"{type(self).__name__} does not learn from effects of kind {table.kind!r}",
+                expected=" or ".join(self.kinds),
+                remedy="choose another model, or a table of that kind",
+            )
         self._fit(table, graph, seed)
         self._train_contexts = {name: table.context_of(name) for name in table.context_names}
         self._train_genes = table.genes

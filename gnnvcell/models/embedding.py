@@ -1,13 +1,17 @@
 """Spectral embeddings of genes: what is left of a graph when it is squeezed into one vector per gene."""
 
+from functools import lru_cache
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._by_digest import GraphByDigest
 from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
 
+_KEPT = 8  # embeddings
 POWER_ITERATIONS = 2  # of the randomised SVD [Halko et al. 2011]
 
 
@@ -23,11 +27,17 @@ def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500
         max_term_genes: larger terms are left out.
 
     Returns:
-        (genes, dim) left singular vectors times singular values; rows of genes without edges are zero.
+        (genes, dim), read-only and made once for a content of the graph: left singular vectors times singular values; rows of genes without edges are zero.
 
     Raises:
         ModelError: the graph has no relation of genes.
     """
+    return _embedding_of(GraphByDigest(graph), dim, max_term_genes)
+
+
+@lru_cache(maxsize=_KEPT)
+def _embedding_of(keyed: GraphByDigest, dim: int, max_term_genes: int) -> NDArray[np.float32]:
+    graph = keyed.graph
     blocks = [_block(graph, relation, max_term_genes) for relation in require_gene_relations(graph, "an embedding")]
     matrix = sp.csr_matrix(sp.hstack(blocks))
     rank = min(dim, *(size - 1 for size in matrix.shape or ()))
@@ -35,6 +45,7 @@ def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500
     left, values, _ = randomized_svd(matrix, rank, n_iter=POWER_ITERATIONS, random_state=0)  # type: ignore[arg-type]
     embedding = np.zeros((graph.num_genes, dim), dtype=np.float32)
     embedding[:, :rank] = left * values
+    embedding.flags.writeable = False  # it is shared by all that ask for it
     return embedding
 
 

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
-from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.embedding import spectral_embedding
@@ -52,12 +51,11 @@ class Logistic(EffectModel):
 
     config_class = LogisticConfig
     config: LogisticConfig
+    kinds = ("de", "direction")
     uses_seed = True
 
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Embed the graph, choose the penalty on perturbations drawn with the seed, fit every gene."""
-        if train.kind == "delta":
-            raise ModelError("logistic regression is for labels", found="kind 'delta'", remedy="use ridge")
         embedding = spectral_embedding(graph, self.config.dim, max_term_genes=self.config.max_term_genes)
         vectors = perturbation_vectors(graph, embedding, train.perturbations)
         rate = np.clip(shrunk_gene_mean(train, self.config.prior_count), _SMALLEST_CHANCE, 1 - _SMALLEST_CHANCE)

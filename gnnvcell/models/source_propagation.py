@@ -15,6 +15,7 @@ from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models._learning import Objective, Pairs
 from gnnvcell.models._outcomes import Outcomes, check_trainable
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
@@ -23,6 +24,9 @@ from gnnvcell.models.smoother import require_targets
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.nn.conv.gated_restart_conv import GatedRestartConv
 from gnnvcell.ops import Adjacency
+
+# Without it a few dozen steps of the optimiser do not close the gate of an unexpressed target.
+GATE_SLOPE = 5.0
 
 
 class SourcePropagationConfig(Config):
@@ -98,27 +102,34 @@ class SourceNetwork(nn.Module):
 
     ``h_0 = x``, ``h_{t+1} = GatedRestartConv_t(x, h_t)`` (no restart in the last step, so that a source is read by what
     reaches it and not by its own feature), ``s_p`` the mean of h_T over the targets, scaled to unit length, 0 where no
-    relation reaches a target; ``score[p, g] = n_g / (n_g + exp(c)) * (u_g . s_p)``: the gate goes back to the gene's
-    mean where the gene was measured n_g times only.
+    relation reaches a target; ``score[p, g] = 2 sigmoid(5 w . z_pg) * n_g / (n_g + exp(c)) * (u_g . s_p)``. The first
+    gate closes a source whose target is not expressed in the cell type; z_pg is the control expression of the target
+    and of the gene, w starts at 0, where the gate is 1. The second gate goes back to the gene's mean where the gene was
+    measured n_g times only.
 
     Args:
         genes: nodes.
         counts: (readout genes,) training measurements of each.
         relations: number of relations.
         config: sizes.
+        context_features: entries of z_pg; 0 where there is no control expression.
 
-    Shapes: sources (perturbations, genes) sparse; result (perturbations, readout genes).
+    Shapes: sources (perturbations, genes) sparse; in_context (perturbations, readout genes, context features); result
+    (perturbations, readout genes).
     """
 
     counts: Tensor
 
-    def __init__(self, genes: int, counts: Tensor, relations: int, config: SourcePropagationConfig) -> None:
+    def __init__(
+        self, genes: int, counts: Tensor, relations: int, config: SourcePropagationConfig, context_features: int = 0
+    ) -> None:
         super().__init__()
         self.features = nn.Parameter(torch.randn(genes, config.dim) / config.dim**0.5)
         restarts = [config.restart] * (config.steps - 1) + [0.0]
         self.convs = nn.ModuleList(GatedRestartConv(config.dim, relations, restart=restart) for restart in restarts)
         self.readout = nn.Parameter(torch.zeros(len(counts), config.dim))
         self.log_half = nn.Parameter(torch.tensor(config.half_count).log())
+        self.context_gate = nn.Parameter(torch.zeros(context_features))
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("counts", counts)
 
@@ -129,12 +140,20 @@ class SourceNetwork(nn.Module):
             h = conv(paths.hops, weights, self.features, h)
         return h * paths.reached[:, None]
 
-    def forward(self, sources: Tensor, paths: Paths, weights: list[list[Tensor]] | None = None) -> Tensor:
+    def forward(
+        self,
+        sources: Tensor,
+        paths: Paths,
+        weights: list[list[Tensor]] | None = None,
+        *,
+        in_context: Tensor | None = None,
+    ) -> Tensor:
         """(perturbations, readout genes) scores; ``weights`` replaces the weights of the paths."""
         arrived = torch.sparse.mm(sources, self.states(paths, paths.weights if weights is None else weights))
         source = F.normalize(arrived, dim=1)
         gate = self.counts / (self.counts + self.log_half.exp())
-        return (self.dropout(source) @ self.readout.T) * gate
+        score = (self.dropout(source) @ self.readout.T) * gate
+        return score if in_context is None else score * 2 * torch.sigmoid(GATE_SLOPE * (in_context @ self.context_gate))
 
 
 @MODELS.register("source_propagation")
@@ -144,14 +163,15 @@ class SourcePropagation(EffectModel):
     ``SourceNetwork`` gives ``score[p, g]``, 0 where no relation reaches a target of p; the prediction is
     ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects, mu_g the gene's shrunken mean.
     Trained end to end over all training pairs, by a pairwise ranking loss within genes for labels and squared error
-    for effects. It encodes the graph and decodes a pair, and does not see training outcomes of neighbours:
-    ``propagation`` does, and is the better model where there are outcomes to pass on.
+    for effects. Where the table comes with the expression of control cells, that of the target and of the gene in the
+    cell type gate the score (``ExpressionInContext``). It encodes the graph and decodes a pair, and does not see
+    training outcomes of neighbours: ``propagation`` does, and is the better model where there are outcomes to pass on.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
     Raises:
-        ModelError: on ``fit``, no relation of genes, or no training target in the graph; on ``predict``, the model was
-            not fitted.
+        ModelError: on ``fit``, no relation of genes, no training target in the graph, or control expression of some
+            contexts only; on ``predict``, the model was not fitted, or lacks the context's control expression.
 
     Example:
         >>> model = SourcePropagation(SourcePropagationConfig(steps=2)).fit(train, graph, seed=0)  # doctest: +SKIP
@@ -159,6 +179,7 @@ class SourcePropagation(EffectModel):
 
     config_class = SourcePropagationConfig
     config: SourcePropagationConfig
+    uses_context = True
     uses_seed = True
 
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
@@ -170,7 +191,11 @@ class SourcePropagation(EffectModel):
         rng = np.random.default_rng(seed)
         self._paths = Paths.of(graph, cfg.max_term_genes)
         outcomes = Outcomes.of(train)
-        self.network = SourceNetwork(graph.num_genes, outcomes.gene_count, len(self._paths.hops), cfg)
+        self._expression = ExpressionInContext.of(train)
+        in_context = self._expression.of_rows(train) if self._expression.width else None
+        self.network = SourceNetwork(
+            graph.num_genes, outcomes.gene_count, len(self._paths.hops), cfg, self._expression.width
+        )
         pairs = Pairs.hidden(train.values, train.measured, train.kind, outcomes.gene_mean, 0)
         objective = Objective(pairs, train.kind)
         if not objective.usable:
@@ -179,7 +204,7 @@ class SourcePropagation(EffectModel):
         optimiser = torch.optim.AdamW(self.network.parameters(), cfg.lr, weight_decay=cfg.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=cfg.epochs, pct_start=0.1)
         for _ in range(cfg.epochs):
-            score = self.network(sources, self._paths)
+            score = self.network(sources, self._paths, in_context=in_context)
             loss = objective.loss(lambda rows, s=score: s[pairs.row[rows], pairs.gene[rows]][None], objective.draw(rng))
             optimiser.zero_grad()
             loss.backward()
@@ -192,7 +217,9 @@ class SourcePropagation(EffectModel):
     @torch.no_grad()
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's prior moved by what reaches the sources; support is the number of targets that are reached."""
-        score = self.network(_sources(self._graph, names), self._paths) * self._unit + self._prior
+        in_context = self._expression.everywhere(names, context) if self._expression.width else None
+        score = self.network(_sources(self._graph, names), self._paths, in_context=in_context)
+        score = score * self._unit + self._prior
         if self._train.kind != "delta":
             score = score.sigmoid()
         hit = target_matrix(self._graph, names) != 0

@@ -55,7 +55,9 @@ def planted(kind: str, seed: int = 0) -> Planted:
         values = (probability - 0.5 + 0.2 * rng.standard_normal(probability.shape)).astype(np.float32)
     measured = rng.random(values.shape) < 0.8
     split = np.where(rng.permutation(count) < 0.7 * count, "train", "test")
-    table = EffectTable(values, measured, genes[:count], genes[count:], kind=kind, split=split)
+    table = EffectTable(
+        values, measured, genes[:count], genes[count:], kind=kind, split=split, cells=np.full(count, 30)
+    )
     return Planted(graph, table.of_split("train"), table.of_split("test"))
 
 

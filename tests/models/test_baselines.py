@@ -137,5 +137,5 @@ def test_blind_model_gives_every_perturbation_the_same_row_and_borrows_from_like
 
 
 def test_logistic_refuses_continuous_effects() -> None:
-    with pytest.raises(ModelError, match="for labels"):
+    with pytest.raises(ModelError, match="Logistic does not learn from effects of kind 'delta'"):
         Logistic().fit(effects([[0.5, -0.1]], ["A"], kind="delta"), CHAIN)

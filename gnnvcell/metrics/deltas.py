@@ -9,22 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gnnvcell.errors import DataError
+from gnnvcell.perturbation import Perturbation
 
 
 def targets_left_out(perturbations: NDArray, genes: NDArray) -> NDArray[np.bool_]:
     """Which (perturbation, gene) pairs are scored: all but a perturbation's own targets.
 
     Args:
-        perturbations: (perturbations,) names, "A+B" for several targets.
+        perturbations: (perturbations,) names, "A+B" for several targets; mode and dose may follow ("A+B|CRISPRi@80%").
         genes: (genes,) names of the readout genes.
 
     Returns:
         (perturbations, genes) bool.
+
+    Raises:
+        PerturbationError: a name cannot be read.
     """
     position = {str(gene): i for i, gene in enumerate(genes)}
     scored = np.ones((len(perturbations), len(genes)), dtype=bool)
     for row, name in zip(scored, perturbations, strict=True):
-        row[[position[part] for part in str(name).split("+") if part in position]] = False
+        row[[position[target] for target in Perturbation.parse(str(name)).targets if target in position]] = False
     return scored
 
 

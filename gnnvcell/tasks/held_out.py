@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import DataError, did_you_mean
+from gnnvcell.perturbation import Perturbation
 
 
 @runtime_checkable
@@ -101,10 +102,10 @@ def positions(have: NDArray, want: NDArray, what: str) -> NDArray[np.int64]:
 
 
 def _check_no_shared_targets(train: EffectTable, truth: EffectTable) -> None:
-    """Two spellings of one combination (A+B, B+A) are one perturbation."""
+    """Two spellings of one combination (A+B, B+A, A+B|KO) are one perturbation."""
 
     def canonical(names: NDArray) -> dict[frozenset[str], str]:
-        return {frozenset(part.strip() for part in str(name).split("+")): str(name) for name in names}
+        return {frozenset(Perturbation.parse(str(name)).targets): str(name) for name in names}
 
     seen, held_out = canonical(train.perturbations), canonical(truth.perturbations)
     shared = sorted(held_out[targets] for targets in seen.keys() & held_out.keys())

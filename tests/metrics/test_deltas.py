@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import pearsonr
 
-from gnnvcell.errors import ConfigError, DataError
+from gnnvcell.errors import ConfigError, DataError, PerturbationError
 from gnnvcell.metrics import (
     amplitude_ratio,
     mae_delta,
@@ -28,6 +28,14 @@ def deltas(seed: int = 0):
 def test_targets_left_out_by_hand() -> None:
     scored = targets_left_out(PERTURBATIONS, GENES)
     assert [np.flatnonzero(~row).tolist() for row in scored] == [[0], [3], [1, 2], [], [5], [6]]
+
+
+def test_targets_are_read_off_names_with_mode_and_dose() -> None:
+    names = np.array(["G0|CRISPRi", "G2+G1|KO@80%", "G3+ctrl", "G4|CRISPRa@3x", "control", "1+2|drug@1uM"])
+    scored = targets_left_out(names, GENES)
+    assert [np.flatnonzero(~row).tolist() for row in scored] == [[0], [1, 2], [3], [4], [], []]
+    with pytest.raises(PerturbationError, match="unknown mode 'CRISPRx'"):
+        targets_left_out(np.array(["G0|CRISPRx"]), GENES)
 
 
 def test_row_by_row_with_the_columns_cut_out() -> None:

@@ -98,3 +98,12 @@ def test_bad_input_is_refused() -> None:
         task.evaluate(prediction(broken))
     with pytest.raises(DataError, match="both learned from and held out"):
         make_task(held_out="train")
+
+
+@pytest.mark.parametrize("twin", ["Y+X", "X + Y", "X+Y|KO", "Y+X|CRISPRi@80%"])
+def test_another_spelling_of_a_held_out_combination_is_no_training(twin) -> None:
+    table = EffectTable(
+        np.ones((2, 6)), np.ones((2, 6), bool), [twin, "X+Y"], GENES, kind="delta", split=["train", "test"]
+    )
+    with pytest.raises(DataError, match=r"1 perturbations are both learned from and held out(.|\n)*X\+Y"):
+        UnseenEffect(table)

@@ -27,7 +27,8 @@ def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500
         max_term_genes: larger terms are left out.
 
     Returns:
-        (genes, dim), read-only and made once for a content of the graph: left singular vectors times singular values; rows of genes without edges are zero.
+        (genes, dim) left singular vectors times singular values, read-only and made once for a content of the graph;
+        rows of genes without edges are zero.
 
     Raises:
         ModelError: the graph has no relation of genes.

@@ -52,7 +52,8 @@ class Embedded:
 
 
 def _sums(graph: GeneGraph, vectors: NDArray, names: NDArray) -> NDArray[np.float64]:
-    hits = (target_matrix(graph, names) > 0).astype(np.float64)
+    hits = target_matrix(graph, names)
+    hits.data[:] = 1  # each target counts whole, where the matrix has shares
     return np.asarray(hits @ vectors)
 
 

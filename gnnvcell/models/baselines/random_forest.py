@@ -51,7 +51,10 @@ class RandomForest(EffectModel):
         self._data = Embedded.of(train, graph, self.config.dim, self.config.max_term_genes)
         scores, self._directions = latent(self._data.residual, self.config.factors)
         self._forest = RandomForestRegressor(
-            self.config.trees, min_samples_leaf=self.config.min_leaf, max_features="sqrt", random_state=seed
+            self.config.trees,
+            min_samples_leaf=self.config.min_leaf,
+            max_features="sqrt",  # type: ignore[arg-type]  (scikit-learn annotates numbers only)
+            random_state=seed,
         )
         self._forest.fit(self._data.train, scores)
 

@@ -36,7 +36,7 @@ class HeldOutGroup:
     train: tuple[str, ...]
 
 
-def leave_one_out(names: Sequence[str]) -> list[HeldOutGroup]:
+def leave_one_out(names: Sequence[str] | NDArray) -> list[HeldOutGroup]:
     """Each perturbation in turn; others that share a target with it are not learned from."""
     targets = {name: set(Perturbation.parse(name).targets) for name in map(str, names)}
     return [
@@ -45,7 +45,7 @@ def leave_one_out(names: Sequence[str]) -> list[HeldOutGroup]:
     ]
 
 
-def singles_to_doubles(names: Sequence[str], *, singles_seen: int = 2) -> list[HeldOutGroup]:
+def singles_to_doubles(names: Sequence[str] | NDArray, *, singles_seen: int = 2) -> list[HeldOutGroup]:
     """All combinations of which ``singles_seen`` targets were measured alone, to be predicted from all singles.
 
     Raises:

@@ -215,7 +215,8 @@ def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix 
 
 def graph_profiles(graph: GeneGraph, config: ProfileConfig) -> GraphProfiles:
     """The profiles of a graph; made once per content of the graph and kept for the last two graphs."""
-    return _by_digest(GraphByDigest(graph), config)
+    # Frozen configurations hash by their values; pydantic adds that where type checkers do not look.
+    return _by_digest(GraphByDigest(graph), config)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=_GRAPHS_KEPT)

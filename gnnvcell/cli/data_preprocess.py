@@ -41,6 +41,9 @@ def _add_knockdown(group: Any) -> None:
     group.add_argument("--residual", type=float, metavar="X", help="of a perturbation's mean (default: 0.30)")
     group.add_argument("--cell-residual", type=float, metavar="X", help="of a cell (default: 0.50)")
     group.add_argument("--min-cells", type=int, metavar="N", help="fewest cells left (default: 30)")
+    group.add_argument(
+        "--drop-unjudged", action="store_true", default=None, help="drop what cannot be judged (unmeasured targets)"
+    )
 
 
 def run_preprocess(arguments: argparse.Namespace) -> int:
@@ -60,7 +63,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     from gnnvcell.errors import ConfigError
     from gnnvcell.files import read_names
 
-    limits = {name: getattr(arguments, name) for name in ("residual", "cell_residual", "min_cells")}
+    limits = {name: getattr(arguments, name) for name in ("residual", "cell_residual", "min_cells", "drop_unjudged")}
     given = {name: value for name, value in limits.items() if value is not None}
     if given and not arguments.knockdown:
         flag = f"--{next(iter(given)).replace('_', '-')}"

@@ -1,6 +1,7 @@
 """How much of a perturbed gene's expression is left, by perturbation and by cell."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gnnvcell.data.cells import Cells
-from gnnvcell.data.passes import Reader, linear
+from gnnvcell.data.expression import counts_scale
+from gnnvcell.data.passes import Reader
+from gnnvcell.data.values import ValueKind
 from gnnvcell.perturbation import Mode
 
 # What these do to the mRNA of their target is not to lower it.
@@ -59,15 +62,30 @@ class TargetExpression(Reader):
         """See ``passes.Reader``."""
         if not len(self._wanted):
             return
-        scaled = sp.csr_matrix(linear(block, self._cells.values))
+        picked, scale = sp.csr_matrix(block), self._scale(block)
         code = self._cells.code[rows]
         for slot in range(self._of_cell.shape[1]):
             column = np.where(code >= 0, self._column[np.maximum(code, 0), slot], -1)
             at = np.flatnonzero(column >= 0)
-            self._of_cell[rows[at], slot] = np.asarray(scaled[at, column[at]]).ravel()
+            if not len(at):
+                continue
+            self._of_cell[rows[at], slot] = self._linear(np.asarray(picked[at, column[at]]).ravel(), scale[at])
         controls = np.flatnonzero(code == Cells.CONTROL)
         if len(controls):
-            np.add.at(self._sums, self._pool[rows[controls]], scaled[controls][:, self._wanted].toarray())
+            values = picked[controls][:, self._wanted].toarray()
+            np.add.at(self._sums, self._pool[rows[controls]], self._linear(values, scale[controls, None]))
+
+    def _scale(self, block: Any) -> NDArray[np.float64]:
+        """(rows,) what brings the counts of each cell to 10,000; ones for log1p values."""
+        if self._cells.values is not ValueKind.COUNTS:
+            return np.ones(block.shape[0])
+        return counts_scale(block)
+
+    def _linear(self, values: NDArray, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Counts per 10,000."""
+        if self._cells.values is ValueKind.COUNTS:
+            return values * scale
+        return np.expm1(values.astype(np.float64))
 
     def knockdown(self) -> Knockdown:
         """What is left of each target, once all cells were read."""

@@ -11,22 +11,25 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.data.knockdown import Knockdown
 from gnnvcell.errors import DataError
 
-KEPT, FAINT, FEW, UNJUDGED = "kept", "target not knocked down", "too few cells left", "kept, cannot be judged"
+KEPT, FAINT, FEW = "kept", "target not knocked down", "too few cells left"
+UNJUDGED, UNJUDGED_DROPPED = "kept, cannot be judged", "cannot be judged"
 
 
 class KnockdownConfig(Config):
-    """Which cells pass (the defaults are those of the Virtual Cell Challenge).
+    """Which cells pass. The defaults are those of cell-load, which compares with all controls instead of matched ones.
 
     Args:
         residual: highest mean expression of the target that a perturbation may have, as a share of that in controls.
         cell_residual: the same of a single cell.
         min_cells: fewest cells of a perturbation (in a cell type) that must be left; perturbations whose knock-down
             cannot be judged need as many.
+        drop_unjudged: whether perturbations whose knock-down cannot be judged are dropped, as cell-load does.
     """
 
     residual: float = 0.30
     cell_residual: float = 0.50
     min_cells: int = 30
+    drop_unjudged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +61,14 @@ def filter_knockdown(cells: Cells, knockdown: Knockdown, config: KnockdownConfig
             remedy="leave the filter out",
         )
     arm, faint = knockdown.arm, judged & (residual > config.residual)
+    unjudged = ~judged & config.drop_unjudged
     perturbed = arm >= 0
     passes = ~judged[arm] | (knockdown.cell_residual <= config.cell_residual)
-    keep = ~perturbed | (passes & ~faint[arm])
+    keep = ~perturbed | (passes & ~(faint | unjudged)[arm])
     left = np.bincount(arm[perturbed & keep], minlength=len(residual))
-    few = ~faint & (left < config.min_cells)
+    few = ~faint & ~unjudged & (left < config.min_cells)
     keep &= ~(perturbed & few[arm])
-    outcome = np.select([faint, few, ~judged], [FAINT, FEW, UNJUDGED], KEPT)
+    outcome = np.select([faint, few, unjudged, ~judged], [FAINT, FEW, UNJUDGED_DROPPED, UNJUDGED], KEPT)
     if not (perturbed & keep).any():
         raise DataError(
             "no perturbed cell passes the knock-down filter",
@@ -73,7 +77,7 @@ def filter_knockdown(cells: Cells, knockdown: Knockdown, config: KnockdownConfig
             found=f"residuals from {residual[judged].min():.2f} to {residual[judged].max():.2f}",
             remedy="raise the limits, or leave the filter out",
         )
-    kept = np.where(faint | few, 0, left)
+    kept = np.where(few, 0, left)
     return Filtered(keep, knockdown.table.assign(cells_kept=kept, outcome=outcome))
 
 

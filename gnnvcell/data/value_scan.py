@@ -34,21 +34,35 @@ class ValueScan(Reader):
 
     def add(self, rows: NDArray[np.int64], block: sp.csr_array) -> None:
         """See ``passes.Reader``."""
-        data = np.asarray(block.data, dtype=np.float64)
-        finite = np.isfinite(data)
-        nan = np.isnan(data)
-        self.nan += int(nan.sum())
-        self.infinite += int((~finite & ~nan).sum())
-        self.negative += int((data[finite] < 0).sum())
-        self.fractional += int((data[finite] != np.floor(data[finite])).sum())
-        known = sp.csr_array((np.where(finite, data, 0.0), block.indices, block.indptr), shape=block.shape)
-        self.cell_totals[rows] = np.asarray(known.sum(axis=1)).ravel()
-        self.gene_totals += np.asarray(known.sum(axis=0)).ravel()
-        there = sp.csr_array(((data != 0).astype(np.int64), block.indices, block.indptr), shape=block.shape)
-        self.cell_nonzero[rows] = np.asarray(there.sum(axis=1)).ravel()
-        self.gene_nonzero += np.asarray(there.sum(axis=0)).ravel()
+        known = self._without_broken(block)
+        data = known.data
+        self.negative += int((data < 0).sum())
+        self.fractional += int((data != np.floor(data)).sum())
+        self.cell_totals[rows] = np.asarray(known.sum(axis=1, dtype=np.float64)).ravel()
+        self.gene_totals += np.bincount(known.indices, data, len(self.gene_totals))
+        self._add_nonzero(rows, block)
         self._add_extremes(known)
         self.read += len(rows)
+
+    def _without_broken(self, block: sp.csr_array) -> sp.csr_array:
+        """The block with zeros for values that are not finite, which are counted."""
+        finite = np.isfinite(block.data)
+        if finite.all():
+            return block
+        nan = int(np.isnan(block.data).sum())
+        self.nan += nan
+        self.infinite += int((~finite).sum()) - nan
+        return sp.csr_array((np.where(finite, block.data, 0), block.indices, block.indptr), shape=block.shape)
+
+    def _add_nonzero(self, rows: NDArray[np.int64], block: sp.csr_array) -> None:
+        there = block.data != 0  # zeros may be stored
+        if there.all():
+            self.cell_nonzero[rows] = np.diff(block.indptr)
+            self.gene_nonzero += np.bincount(block.indices, minlength=len(self.gene_nonzero))
+        else:
+            row = np.repeat(np.arange(len(rows)), np.diff(block.indptr))
+            self.cell_nonzero[rows] = np.bincount(row[there], minlength=len(rows))
+            self.gene_nonzero += np.bincount(block.indices[there], minlength=len(self.gene_nonzero))
 
     def _add_extremes(self, block: sp.csr_array) -> None:
         columns = sp.csc_array(block)

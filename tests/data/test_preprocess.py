@@ -158,6 +158,18 @@ def test_knockdown_filter_wants_cells_left_and_something_to_judge() -> None:
     preprocess_anndata(bare, PreprocessConfig(hvg=0))  # only the filter needs controls
 
 
+def test_perturbations_that_cannot_be_judged_are_kept_unless_told_otherwise() -> None:
+    adata = screen()
+    adata.var_names = [name if name != "G8" else "Z" for name in adata.var_names]
+    for drop, outcome in ((False, "kept, cannot be judged"), (True, "cannot be judged")):
+        config = PreprocessConfig(hvg=0, knockdown=KnockdownConfig(residual=0.4, drop_unjudged=drop))
+        made, done = preprocess_anndata(adata, config)
+        assert done.filtered is not None
+        row = done.filtered.table.set_index("perturbation").loc["G8"]
+        assert (row["outcome"], row["cells_kept"]) == (outcome, 0 if drop else 100)
+        assert ("G8" in set(made.obs["target_gene"])) is not drop
+
+
 def test_logarithms_where_counts_are_needed() -> None:
     logged, _ = preprocess_anndata(screen(), PreprocessConfig(hvg=0))
     with pytest.raises(DataError, match="counts are needed"):

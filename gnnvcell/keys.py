@@ -39,3 +39,10 @@ HVG = "hvg"  # uns: {"flavor": ...}, as scanpy writes it
 HVG_NAMES = "hvg_names"  # uns (highly variable genes,) str: the columns of X_HVG
 LOG1P = "log1p"  # uns: {}: X holds natural logarithms, as scanpy writes it
 PREPROCESS = "preprocess"  # uns: settings, and what was dropped
+
+# --- cell sets: what a batch holds
+PERTURBED_CELLS = "perturbed"  # (sets, cells, genes) float32: expression of perturbed cells
+CONTROL_CELLS = "control"  # (sets, cells, genes) float32: expression of matched control cells
+CELL_MASK = "mask"  # (sets, cells) bool: False where a cell was drawn again to fill its set
+CELL_ROWS = "rows"  # (sets, cells) int64: rows of the perturbed cells
+CONTROL_ROWS = "control_rows"  # (sets, cells) int64: rows of the control cells

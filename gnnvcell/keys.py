@@ -44,5 +44,6 @@ PREPROCESS = "preprocess"  # uns: settings, and what was dropped
 PERTURBED_CELLS = "perturbed"  # (sets, cells, genes) float32: expression of perturbed cells
 CONTROL_CELLS = "control"  # (sets, cells, genes) float32: expression of matched control cells
 CELL_MASK = "mask"  # (sets, cells) bool: False where a cell was drawn again to fill its set
+EMISSION = "emission"  # uns: how predicted cells were made
 CELL_ROWS = "rows"  # (sets, cells) int64: rows of the perturbed cells
 CONTROL_ROWS = "control_rows"  # (sets, cells) int64: rows of the control cells

@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-VERBS: tuple[str, ...] = ("check", "stats", "preprocess",)
+VERBS = ("check", "stats", "preprocess", "split", "emit")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -140,8 +140,17 @@ def _own_gene_scores(kernels: Tensor, adjacency: Adjacency, residual: Tensor, pa
         feat = kernel.T.contiguous()
         value = aggregate(adjacency, feat, residual)[pairs.gene, pairs.row]
         evidence = aggregate(adjacency, feat)[pairs.gene, pairs.row]
-        total = total + value / (evidence + log_halfway.exp() * evidence.detach().median())
+        total = total + value / (evidence + log_halfway.exp() * _typical(evidence.detach()))
     return total / len(kernels)
+
+
+def _typical(evidence: Tensor) -> Tensor:
+    """Median evidence; where most pairs have none, that of the others; 1 where there is none at all."""
+    median = evidence.median()
+    if median > 0:
+        return median
+    present = evidence[evidence > 0]
+    return present.median() if len(present) else evidence.new_ones(())
 
 
 def learn_readout(

@@ -25,6 +25,7 @@ CONTROL = "control"  # the perturbation label of unperturbed cells in EffectTabl
 BATCH = "batch"  # (cells,) str: sequencing batch
 CELL_TYPE = "cell_type"  # (cells,) str
 TARGET_GENE = "target_gene"  # (cells,) str: perturbation label in single-cell files
+GUIDE = "guide"  # (cells,) str: guide that a cell was found to have
 NON_TARGETING = "non-targeting"  # the control label of single-cell files
 
 # --- preprocessed cells

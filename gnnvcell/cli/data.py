@@ -3,7 +3,7 @@
 import argparse
 import importlib
 
-VERBS = ("check", "stats", "preprocess", "split", "emit")
+VERBS = ("check", "stats", "preprocess", "split", "simulate", "emit")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -45,7 +45,7 @@ def draw_cells(
         activity = rng.normal(0, config.program_noise, (len(arm[part]), config.modules))
         log_rate = wiring.baseline + with_control[arm[part]] + batch_effect[batch[part]]
         log_rate += activity[:, wiring.module] * loading
-        blocks.append(sp.csr_array(_counts(log_rate, config, rng)))
+        blocks.append(sp.csr_array(counts_at(log_rate, config, rng)))
     names = np.array([*wiring.genes[targets], keys.NON_TARGETING], dtype=object)
     obs = pd.DataFrame(
         {
@@ -58,7 +58,8 @@ def draw_cells(
     return ad.AnnData(sp.csr_matrix(sp.vstack(blocks)), obs=obs, var=pd.DataFrame(index=wiring.genes.astype(object)))
 
 
-def _counts(log_rate: NDArray, config: SimulatorConfig, rng: np.random.Generator) -> NDArray[np.int32]:
+def counts_at(log_rate: NDArray, config: SimulatorConfig, rng: np.random.Generator) -> NDArray[np.int32]:
+    """(cells, genes) int32 counts at log rates that are known up to a constant in each cell."""
     share = np.exp(log_rate - log_rate.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     # The log-normal's mean is exp(sd^2 / 2): subtracted, so that mean_depth is the mean.

@@ -15,6 +15,7 @@ from gnnvcell.nn.relation_mixture import RelationMixture
 from gnnvcell.ops import Adjacency, aggregate
 
 MAX_REGRESSION_PAIRS = 100_000  # pairs of a "delta" table that one epoch looks at
+_NO_EVIDENCE = 1e-6  # what the floor of a mixture leaves of unrelated perturbations; less would overflow gradients
 _START_SCALE = 4.0  # of the scores that the mixtures are trained with
 
 
@@ -147,9 +148,9 @@ def _own_gene_scores(kernels: Tensor, adjacency: Adjacency, residual: Tensor, pa
 def _typical(evidence: Tensor) -> Tensor:
     """Median evidence; where most pairs have none, that of the others; 1 where there is none at all."""
     median = evidence.median()
-    if median > 0:
+    if median > _NO_EVIDENCE:
         return median
-    present = evidence[evidence > 0]
+    present = evidence[evidence > _NO_EVIDENCE]
     return present.median() if len(present) else evidence.new_ones(())
 
 

@@ -2,8 +2,8 @@
 
 python benchmarks/speed/cell_reading.py FILE.h5ad [--make CELLS] [--stream-only]
 
-``--make`` writes FILE first: random sparse counts over 2,000 genes, 5 % of them not zero, 200 perturbations, 10 batches,
-cells in random order. ``--stream-only`` streams all of it once and prints the peak memory of the process.
+``--make`` writes FILE first: random sparse counts over 2,000 genes, 5 % of them not zero, 200 perturbations and 10
+batches, cells in random order. ``--stream-only`` streams all of it once and prints the peak memory of the process.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def make(path: Path, cells: int) -> None:
     with open_writer(path, GENES, compression=None) as writer:
         for start in range(0, cells, BLOCK):
             shape = (min(BLOCK, cells - start), GENES)
-            block = sp.random(*shape, density=DENSITY, format="csr", random_state=rng, dtype=np.float32)
+            block = sp.random(*shape, density=DENSITY, format="csr", random_state=rng, dtype=np.float32)  # pyright: ignore[reportCallIssue]
             block.data = np.floor(block.data * 9) + 1
             writer.append(sp.csr_array(block))
         writer.finish(obs, pd.DataFrame(index=pd.Index([f"G{i}" for i in range(GENES)])), {})

@@ -23,18 +23,17 @@ class Neighbours(EffectModel):
 
     config_class = Config
 
-    def fit(self, train, graph, *, seed=0):
+    def _fit(self, train, graph, seed):
         COUNTED.append(f"{seed}")
         self._train, self._graph = train, graph
-        return self
 
-    def predict(self, perturbations):
+    def _predict(self, names, context):
         graph, train = self._graph, self._train
-        rows, columns = graph.vocab.lookup(perturbations), graph.vocab.lookup(train.perturbations)
+        rows, columns = graph.vocab.lookup(names), graph.vocab.lookup(train.perturbations)
         near = graph.adjacency("string").toarray()[np.ix_(rows, columns)]
         values = near @ train.values / np.maximum(near.sum(1, keepdims=True), 1)
         return Prediction(
-            values.astype(np.float32), np.asarray(perturbations), train.genes, near.sum(1).astype(np.float32)
+            values.astype(np.float32), names, train.genes, near.sum(1).astype(np.float32)
         )
 
 

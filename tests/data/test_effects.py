@@ -135,9 +135,9 @@ def test_joined_tables_have_the_genes_of_all() -> None:
 
 
 def test_tables_of_one_context_join_their_control_expression() -> None:
-    genes = ({"genes": ["X"]}, {"genes": ["Y"]})
+    genes = (["X"], ["Y"])
     first, second = (
-        EffectTable([[1.0]], [[True]], [name], **part, kind="delta", context="k", control={"k": np.array([value])})
+        EffectTable([[1.0]], [[True]], [name], part, kind="delta", context="k", control={"k": np.array([value])})
         for name, part, value in zip("AB", genes, (1.0, 2.0), strict=True)
     )
     joined = EffectTable.joined([first, second])

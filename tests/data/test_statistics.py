@@ -69,7 +69,8 @@ def test_perturbations_of_few_cells_have_no_effect_but_are_listed() -> None:
 
 def test_batch_variance_by_hand() -> None:
     values = np.array([[1.0, 2.0], [3.0, 2.0], [5.0, 2.0], [7.0, 2.0], [100.0, 9.0]], dtype=np.float32) / 10
-    obs = pd.DataFrame({"target_gene": ["ctrl"] * 4 + ["A"], "batch": ["x", "x", "y", "y", "x"]}, index=pd.Index(list("abcde")))
+    columns = {"target_gene": ["ctrl"] * 4 + ["A"], "batch": ["x", "x", "y", "y", "x"]}
+    obs = pd.DataFrame(columns, index=pd.Index(list("abcde")))
     cells = Cells.of(ad.AnnData(values, obs=obs, var=pd.DataFrame(index=pd.Index(["G", "H"]))))
     variance = BatchVariance(cells)
     read_through(cells, variance, size=2, progress=False)

@@ -50,7 +50,7 @@ GRAPH = GeneGraph.from_tables(
 GRAPH_MODELS = ["knn_embedding", "linear_gwp", "latent_additive", "random_forest"]
 
 
-def deltas(values, perturbations, *, context="", cells=None, measured=None) -> EffectTable:
+def deltas(values, perturbations, *, context: str | list[str] = "", cells=None, measured=None) -> EffectTable:
     values = np.asarray(values, dtype=float)
     inside = np.ones(values.shape, bool) if measured is None else np.asarray(measured)
     genes = [f"R{i}" for i in range(values.shape[1])]

@@ -153,7 +153,7 @@ def simulate_screen(folder: str | Path, config: ScreenConfig | None = None, *, p
         truth.effects.save(temporary / "truth" / "effects.h5ad")
         lines = [f"{name}\t{kind}" for name, kind in truth.interactions.items()]
         write_text(temporary / "truth" / "interactions.tsv", "\n".join(["double\tinteraction", *lines]) + "\n")
-        table = pd.DataFrame(truth.expressed.T, index=truth.wiring.genes, columns=cell_type_names(config))
+        table = pd.DataFrame(truth.expressed.T, index=truth.wiring.genes, columns=pd.Index(cell_type_names(config)))
         write_text(temporary / "truth" / "expressed.tsv", table.astype(int).to_csv(sep="\t", index_label="gene"))
         _write_cells(temporary / "cells.h5ad", config, truth, progress)
     return folder

@@ -10,7 +10,7 @@ from gnnvcell.data import Cells, EffectTable, cell_effects
 from gnnvcell.data.emission import EmissionConfig, emit_cells, emit_to
 from gnnvcell.data.emission.draws import draw_counts, mean_log1p
 from gnnvcell.data.emission.templates import counts_of_log1p
-from gnnvcell.data.simulator import SimulatorConfig, simulate
+from gnnvcell.data.simulator import ScreenConfig, SimulatorConfig, simulate, simulate_screen
 from gnnvcell.errors import DataError
 
 SMALL = SimulatorConfig(genes=80, modules=4, targets=10, control_cells=200, cells_per_target=40)
@@ -146,3 +146,21 @@ def test_genes_without_a_prediction_keep_the_controls_mean(effects, controls) ->
     assert adata.uns["emission"]["genes_without_prediction"] == len(effects.genes) - 5
     found = cell_effects(Cells.of(adata), keep_targets=True, matching="context")
     assert np.abs(found.values[0, 5:]).mean() < 0.02
+
+
+def test_effects_of_several_cell_types_are_made_from_their_own_controls(tmp_path) -> None:
+    world = SimulatorConfig(genes=80, modules=4, targets=6, control_cells=150, cells_per_target=20)
+    simulate_screen(tmp_path / "s", ScreenConfig(world=world, cell_types=2, silent=0.4), progress=False)
+    cells = Cells.open(tmp_path / "s" / "cells.h5ad")
+    effects = cell_effects(cells, keep_targets=True)
+    made = Cells.of(emit_cells(effects, cells, EmissionConfig(cells=60), progress=False))
+    assert made.contexts.tolist() == ["type1", "type2"]
+    found = cell_effects(made, keep_targets=True, matching="context")
+    for name in made.contexts:
+        np.testing.assert_allclose(found.control[name], effects.control[name], atol=1e-5)
+        for a, b in zip(found.of_context(name).values, effects.of_context(name).values, strict=True):
+            assert np.corrcoef(a, b)[0, 1] > 0.9
+    one = effects.take([0])
+    elsewhere = EffectTable(one.values, one.measured, one.perturbations, one.genes, kind="delta", context="type9")
+    with pytest.raises(DataError, match="'type9'"):
+        emit_cells(elsewhere, cells)

@@ -20,7 +20,7 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.data.emission.draws import draw_counts
 from gnnvcell.data.emission.templates import Templates
 from gnnvcell.data.values import LARGEST_LOG1P
-from gnnvcell.errors import DataError
+from gnnvcell.errors import DataError, did_you_mean
 
 
 @runtime_checkable
@@ -68,6 +68,13 @@ class _Block:
     counts: Any  # (cells, genes) CSR
     label: str
     batch: NDArray
+    context: str
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """What is known of the cells."""
+        columns = {keys.TARGET_GENE: self.label, keys.BATCH: self.batch.astype(object), keys.CELL_TYPE: self.context}
+        return pd.DataFrame(columns, index=range(self.counts.shape[0]))
 
 
 def emit_cells(
@@ -75,7 +82,7 @@ def emit_cells(
 ) -> ad.AnnData:
     """Single cells of predicted perturbations, beside the control cells.
 
-    For each perturbation, control cells are dealt as templates, spread over batches as the controls are. In every gene,
+    For each perturbation, control cells of its cell type are dealt as templates, spread over batches as the controls are. In every gene,
     molecules of the templates are taken away at random, or negative-binomial ones with the gene's own dispersion are
     added, until the mean of log1p expression over the cells is that of all controls plus the predicted change (never
     below 0). Depth, zeros and the spread between cells are thus those of real cells. Genes that the effects lack keep
@@ -88,7 +95,7 @@ def emit_cells(
         progress: a bar on stderr.
 
     Returns:
-        X float32 CSR; obs ``target_gene`` ("non-targeting" for controls) and ``batch``; var the genes of the controls;
+        X float32 CSR; obs ``target_gene`` ("non-targeting" for controls), ``batch`` and ``cell_type``; var the genes of the controls;
         uns ``emission`` with the settings and the number of genes that had no prediction.
 
     Raises:
@@ -96,13 +103,12 @@ def emit_cells(
             of labels.
     """
     config = config or EmissionConfig()
-    counts, labels, batches = [], [], []
+    counts, parts = [], []
     for block in _blocks(effects, controls, config, progress):
         counts.append(_written(block.counts, config))
-        labels += [block.label] * block.counts.shape[0]
-        batches.append(block.batch)
+        parts.append(block.obs)
     matrix = sp.csr_matrix(sp.vstack(counts, format="csr"))
-    adata = ad.AnnData(matrix, obs=_obs(labels, np.concatenate(batches)), var=_var(controls))
+    adata = ad.AnnData(matrix, obs=_obs(parts), var=_var(controls))
     adata.uns[keys.EMISSION] = _note(effects, controls, config)
     return adata
 
@@ -117,32 +123,59 @@ def emit_to(
 ) -> Path:
     """As ``emit_cells``, into an .h5ad file or .zarr folder, a perturbation at a time: whole or not at all."""
     config = config or EmissionConfig()
-    labels, batches = [], []
+    parts = []
     with open_writer(path, len(controls.genes)) as writer:
         for block in _blocks(effects, controls, config, progress):
             writer.append(_written(block.counts, config))
-            labels += [block.label] * block.counts.shape[0]
-            batches.append(block.batch)
+            parts.append(block.obs)
         note = {keys.EMISSION: _note(effects, controls, config)}
-        writer.finish(_obs(labels, np.concatenate(batches)), _var(controls), note)
+        writer.finish(_obs(parts), _var(controls), note)
     return Path(path)
 
 
 def _blocks(effects: Effects, controls: Cells, config: EmissionConfig, progress: bool) -> Iterator[_Block]:
     delta = _aligned(effects, controls)
-    templates = Templates.of(controls, config.target_sum)
+    contexts = _contexts(effects, controls)
+    cells_of = {name: _of_context(controls, name) for name in dict.fromkeys(contexts)}
+    templates_of = {name: Templates.of(cells, config.target_sum) for name, cells in cells_of.items()}
     if config.controls:
-        yield _Block(templates.counts, keys.NON_TARGETING, controls.batches[templates.batch])
+        for name, templates in templates_of.items():
+            yield _Block(templates.counts, keys.NON_TARGETING, cells_of[name].batches[templates.batch], name)
     bar = tqdm(effects.perturbations, desc="emitting", unit="perturbation", disable=None if progress else True)
     for row, name in enumerate(bar):
         rng = np.random.default_rng([config.seed, row])
+        templates, cells = templates_of[contexts[row]], cells_of[contexts[row]]
         chosen = templates.deal(config.cells, rng)
         wanted = np.maximum(templates.mean + delta[row], 0.0)
         counts: Any = templates.counts
         drawn = draw_counts(
             sp.csr_array(counts[chosen]), templates.total[chosen], wanted, templates.dispersion, config.target_sum, rng
         )
-        yield _Block(drawn, str(name), controls.batches[templates.batch[chosen]])
+        yield _Block(drawn, str(name), cells.batches[templates.batch[chosen]], contexts[row])
+
+
+def _contexts(effects: Effects, controls: Cells) -> list[str]:
+    """The cell type of the controls that each row is made from: its own, or the only one there is.
+
+    Raises:
+        DataError: there are several, and a row's is not among them.
+    """
+    there = controls.contexts[np.unique(controls.context_code[controls.is_control])].tolist()
+    if len(there) == 1:
+        return there * len(effects.perturbations)
+    several = getattr(effects, "contexts", None)
+    wanted = [getattr(effects, "context", "")] * len(effects.perturbations) if several is None else several.tolist()
+    for name in wanted:
+        if there and name not in there:
+            raise DataError(
+                f"no control cell is of the cell type {name!r} of the effects", remedy=did_you_mean(name, there)
+            )
+    return wanted
+
+
+def _of_context(controls: Cells, name: str) -> Cells:
+    inside = controls.contexts[controls.context_code] == name
+    return controls.take_cells(inside & controls.is_control) if inside.any() else controls
 
 
 def _aligned(effects: Effects, controls: Cells) -> NDArray[np.float64]:
@@ -181,9 +214,10 @@ def _written(counts: sp.csr_array, config: EmissionConfig) -> sp.csr_array:
     return sp.csr_array((logged.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
 
 
-def _obs(labels: list[str], batches: NDArray) -> pd.DataFrame:
-    index = pd.Index([f"cell{i}" for i in range(len(labels))], dtype=object)
-    return pd.DataFrame({keys.TARGET_GENE: pd.Categorical(labels), keys.BATCH: pd.Categorical(batches)}, index=index)
+def _obs(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    obs = pd.concat(parts, ignore_index=True).astype("category")
+    obs.index = pd.Index([f"cell{i}" for i in range(len(obs))], dtype=object)
+    return obs if any(obs[keys.CELL_TYPE].cat.categories) else obs.drop(columns=keys.CELL_TYPE)
 
 
 def _var(controls: Cells) -> pd.DataFrame:

@@ -82,11 +82,11 @@ def emit_cells(
 ) -> ad.AnnData:
     """Single cells of predicted perturbations, beside the control cells.
 
-    For each perturbation, control cells of its cell type are dealt as templates, spread over batches as the controls are. In every gene,
-    molecules of the templates are taken away at random, or negative-binomial ones with the gene's own dispersion are
-    added, until the mean of log1p expression over the cells is that of all controls plus the predicted change (never
-    below 0). Depth, zeros and the spread between cells are thus those of real cells. Genes that the effects lack keep
-    the mean of the controls.
+    For each perturbation, control cells of its cell type are dealt as templates, spread over batches as the controls
+    are. In every gene, molecules of the templates are taken away at random, or negative-binomial ones with the gene's
+    own dispersion are added, until the mean of log1p expression over the cells is that of all controls plus the
+    predicted change (never below 0). Depth, zeros and the spread between cells are thus those of real cells. Genes that
+    the effects lack keep the mean of the controls.
 
     Args:
         effects: of kind "delta"; values of genes that the controls lack are left out.
@@ -95,8 +95,8 @@ def emit_cells(
         progress: a bar on stderr.
 
     Returns:
-        X float32 CSR; obs ``target_gene`` ("non-targeting" for controls), ``batch`` and ``cell_type``; var the genes of the controls;
-        uns ``emission`` with the settings and the number of genes that had no prediction.
+        X float32 CSR; obs ``target_gene`` ("non-targeting" for controls), ``batch`` and ``cell_type``; var the genes of
+        the controls; uns ``emission`` with the settings and the number of genes that had no prediction.
 
     Raises:
         DataError: no controls, no gene in common, effects that are NaN, infinite or in other units, or an effect table

@@ -14,11 +14,12 @@ ALLOWED = {
     "features": L0,
     "data": L0,
     "metrics": L0,
+    "fitting": L0,
     "nn": L0 | {"ops"},
     "tasks": L0 | {"data", "metrics"},
-    # Models take the objects a user hands over, so they may name the types of graphs and data.
-    "models": L0 | {"nn", "ops", "graphs", "data"},
-    "training": L0 | {"graphs", "features", "data", "models", "tasks", "metrics"},
+    # Models take the objects a user hands over, so they may name the types of graphs, features and data.
+    "models": L0 | {"nn", "ops", "graphs", "data", "features", "fitting"},
+    "training": L0 | {"graphs", "features", "data", "models", "tasks", "metrics", "fitting", "nn"},
     "screens": L0 | {"graphs", "data", "models"},
     "bench": L0 | {"graphs", "data", "models", "tasks", "metrics"},
     "testing": L0 | {"graphs", "data", "ops"},

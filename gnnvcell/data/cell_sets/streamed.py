@@ -102,7 +102,7 @@ class StreamedCellSets(IterableDataset):
         for block_rows, plan, controls, left in self._windows():
             if skip and len(plan) <= skip:
                 skip -= len(plan)
-                held.forget()  # what is left over is read again when it is needed
+                held = _Held(len(self.genes))  # what is left over is read again when it is needed
                 continue
             needed = np.union1d(plan.rows, left)
             missing = np.setdiff1d(needed, np.union1d(held.rows, block_rows))  # from windows that were passed over
@@ -149,32 +149,29 @@ class StreamedCellSets(IterableDataset):
 
 
 class _Held:
-    """Values of some rows, in ascending order."""
+    """Values of some rows. The matrix stays in the order in which they were read; ``rows`` ascend."""
 
-    def __init__(self, genes: int, rows: NDArray | None = None, matrix: sp.csr_array | None = None) -> None:
-        self.rows = np.zeros(0, dtype=np.int64) if rows is None else rows
+    def __init__(self, genes: int, as_read: NDArray | None = None, matrix: sp.csr_array | None = None) -> None:
+        self._as_read = np.zeros(0, dtype=np.int64) if as_read is None else as_read
+        self._order = np.argsort(self._as_read, kind="stable")
+        self.rows = self._as_read[self._order]
         self.matrix: Any = sp.csr_array((0, genes), dtype=np.float32) if matrix is None else matrix
-
-    def forget(self) -> None:
-        """Let all rows go."""
-        self.rows, self.matrix = self.rows[:0], sp.csr_array((0, self.matrix.shape[1]), dtype=np.float32)
 
     def with_rows(self, shards: Shards, rows: NDArray) -> "_Held":
         """These rows and further ones, which are read."""
-        read = shards.read(rows)
-        together = np.concatenate([self.rows, rows])
-        order = np.argsort(together, kind="stable")
-        stacked: Any = sp.csr_array(sp.vstack([self.matrix, read], format="csr"))
-        return _Held(stacked.shape[1], together[order], sp.csr_array(stacked[order]))
+        read, genes = shards.read(rows), self.matrix.shape[1]
+        if not len(self.rows):
+            return _Held(genes, rows, read)
+        stacked = sp.csr_array(sp.vstack([self.matrix, read], format="csr"))
+        return _Held(genes, np.concatenate([self._as_read, rows]), stacked)
 
     def keep(self, rows: NDArray) -> "_Held":
         """Only these rows."""
-        rows = np.sort(rows)
         return _Held(self.matrix.shape[1], rows, sp.csr_array(self.matrix[self.places(rows)]))
 
     def places(self, rows: NDArray) -> NDArray[np.int64]:
         """Where rows are in the matrix."""
-        return np.searchsorted(self.rows, rows)
+        return self._order[np.searchsorted(self.rows, rows)]
 
 
 def open_stream(

@@ -1,0 +1,73 @@
+"""SelfAttention: every token of a sequence looks at every other, through torch's fused kernels."""
+
+from typing import Literal
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gnnvcell.errors import ConfigError
+from gnnvcell.nn.positions import rotate
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention without causal order (Vaswani et al. 2017)::
+
+        out = concat_h[ softmax(Q_h K_h^T / sqrt(d_h)) V_h ] W_o,    [Q, K, V] = x W
+
+    by ``scaled_dot_product_attention``, which takes FlashAttention where the device has it and never keeps the matrix
+    of weights. Tokens that the mask leaves out are looked at by nobody, whatever they hold that is finite.
+
+    Args:
+        width: d of a token.
+        heads: number of heads, a divisor of the width.
+        positions: "rotary" turns queries and keys by their position; "none" makes the layer blind to order.
+        dropout: of attention weights, while training.
+        bias: whether projections have one.
+
+    Shapes: x (batch, length, d); mask (batch, length), True for tokens that are there; result as x.
+
+    Raises:
+        ConfigError: a width that heads do not divide, or heads of odd width with rotary positions.
+
+    Example:
+        >>> import torch
+        >>> SelfAttention(8, 2)(torch.rand(1, 3, 8)).shape
+        torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        positions: Literal["none", "rotary"] = "none",
+        dropout: float = 0.0,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"{heads} heads do not divide the width {width}", remedy="choose a divisor of the width")
+        if positions == "rotary" and (width // heads) % 2:
+            raise ConfigError(f"rotary positions need heads of even width, not {width // heads}")
+        self.heads, self.positions, self.dropout = heads, positions, dropout
+        self.project = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+
+    def forward(
+        self, x: Float[Tensor, "batch length d"], mask: Bool[Tensor, "batch length"] | None = None
+    ) -> Float[Tensor, "batch length d"]:
+        """Attend; a sequence of which nothing is there gets zeros before the last projection."""
+        batch, length, width = x.shape
+        split = self.project(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = split.unbind(0)
+        if self.positions == "rotary":
+            query, key = rotate(query), rotate(key)
+        found = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=None if mask is None else mask[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.out(found.transpose(1, 2).reshape(batch, length, width))

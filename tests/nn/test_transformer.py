@@ -1,0 +1,100 @@
+"""Attention and transformer: parity with a float64 reference, masks, permutation, positions."""
+
+import math
+
+import pytest
+import torch
+
+from gnnvcell.errors import ConfigError
+from gnnvcell.nn.attention import SelfAttention
+from gnnvcell.nn.positions import rotate, sinusoids
+from gnnvcell.nn.transformer import Transformer, TransformerConfig
+
+SMALL = dict(width=8, layers=2, heads=2, hidden=12)
+
+
+def by_hand(layer: SelfAttention, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """One head after the other, written out."""
+    batch, length, width = x.shape
+    each = width // layer.heads
+    qkv = (x @ layer.project.weight.double().T).view(batch, length, 3, layer.heads, each)
+    out = torch.zeros(batch, length, width, dtype=torch.float64)
+    for b in range(batch):
+        for h in range(layer.heads):
+            q, k, v = qkv[b, :, 0, h], qkv[b, :, 1, h], qkv[b, :, 2, h]
+            score = (q @ k.T / math.sqrt(each)).masked_fill(~mask[b], -math.inf)
+            out[b, :, h * each : (h + 1) * each] = score.softmax(dim=1) @ v
+    return out @ layer.out.weight.double().T
+
+
+def test_attention_is_that_of_a_float64_reference():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(8, 2), torch.randn(3, 5, 8)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [1, 0, 0, 0, 0]]).bool()
+    torch.testing.assert_close(layer(x, mask).double(), by_hand(layer, x.double(), mask), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["rmsnorm", "layernorm"])
+@pytest.mark.parametrize("feed_forward", ["swiglu", "gelu"])
+def test_tokens_are_a_set_without_positions(norm, feed_forward):
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig.parse(SMALL | {"norm": norm, "feed_forward": feed_forward}))
+    x, order = torch.randn(2, 6, 8), torch.randperm(6)
+    torch.testing.assert_close(model(x)[:, order], model(x[:, order]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "rotary"])
+def test_positions_make_order_matter(positions):
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig.parse(SMALL | {"positions": positions}))
+    x = torch.randn(2, 6, 8)
+    assert not torch.allclose(model(x).flip(1), model(x.flip(1)), atol=1e-3)
+
+
+def test_nothing_leaks_out_of_padding():
+    torch.manual_seed(0)
+    model, x = Transformer(TransformerConfig.parse(SMALL)), torch.randn(2, 6, 8)
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[:, 4:] = False
+    alone = model(x[:, :4])
+    x[:, 4:] = torch.nan
+    padded = model(x, mask)
+    torch.testing.assert_close(padded[:, :4], alone, atol=1e-6, rtol=1e-5)
+    assert (padded[:, 4:] == 0).all()
+
+
+def test_every_parameter_gets_a_gradient_and_recomputing_changes_nothing():
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig.parse(SMALL))
+    again = Transformer(TransformerConfig.parse(SMALL | {"checkpoint_layers": True}))
+    again.load_state_dict(model.state_dict())
+    x = torch.randn(2, 6, 8)
+    for one in (model, again):
+        (one(x) ** 3).sum().backward()
+    for (name, mine), (_, other) in zip(model.named_parameters(), again.named_parameters(), strict=True):
+        assert mine.grad is not None, name
+        assert mine.grad.abs().sum() > 0, name
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_rotary_products_depend_on_the_distance():
+    torch.manual_seed(0)
+    query, key = torch.randn(8), torch.randn(8)
+    q = rotate(query.expand(1, 1, 10, 8))[0, 0]
+    k = rotate(key.expand(1, 1, 10, 8))[0, 0]
+    torch.testing.assert_close(q[2] @ k[5], q[6] @ k[9], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(q[2] @ k[5], q[2] @ k[6], atol=1e-3)
+
+
+def test_sinusoids_by_hand():
+    table = sinusoids(3, 4, torch.zeros(1))
+    torch.testing.assert_close(table[2], torch.tensor([math.sin(2), math.sin(0.02), math.cos(2), math.cos(0.02)]))
+
+
+def test_sizes_that_do_not_fit():
+    with pytest.raises(ConfigError, match="3 heads do not divide the width 8"):
+        SelfAttention(8, 3)
+    with pytest.raises(ConfigError, match="heads of even width, not 3"):
+        SelfAttention(6, 2, positions="rotary")
+    with pytest.raises(ConfigError, match="feed_forward"):
+        TransformerConfig.parse({"feed_forward": "relu"})

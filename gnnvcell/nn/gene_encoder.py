@@ -52,14 +52,16 @@ class GeneGraphEncoder(nn.Module):
     """Features of nodes -> layers of gated message passing over all relations -> gene embeddings.
 
     Nodes without features learn theirs (``NodeFeatures``); a layer is ``GatedHeteroLayer``; sources are read together
-    or in towers of their own (``SourceFusion``). The graph is given on every call and never copied; without gradient
+    or in towers of their own (``SourceFusion``). A layer has only the relations whose messages can still reach what is
+    returned: the last one has those into ``node_type``, and so on backwards. The graph is given on every call and never copied; without gradient
     and in evaluation mode, the embeddings are remembered until parameters or graph change.
 
     Args:
         graph: a DGL heterograph, whose node and edge types the encoder is made for (``GeneGraph.graph``).
         features: node type to (nodes, width), such as ESM embeddings of genes.
         present: node type to (nodes,) bool, which rows of the features hold something; all when left out.
-        sources: source to its relations (``GeneGraph.source_relations``); needed by every fusion but "joint".
+        sources: source to its relations (``GeneGraph.source_relations``), reverse ones go with them; needed by every
+            fusion but "joint".
         node_type: whose embeddings are returned.
         config: settings.
 
@@ -114,9 +116,9 @@ class GeneGraphEncoder(nn.Module):
                     norm=cfg.norm,
                     dropout=cfg.dropout,
                 )
-                for _ in range(cfg.layers)
+                for relations in _relations_of_layers(source, tower, cfg.layers, node_type)
             )
-            for relations in towers.values()
+            for source, tower in towers.items()
         )
         if cfg.jumping == "concat":
             self.jump = nn.ModuleList(nn.Linear((cfg.layers + 1) * cfg.width, cfg.width) for _ in towers)
@@ -143,7 +145,9 @@ class GeneGraphEncoder(nn.Module):
                     f"source {source!r} names a relation that the graph does not have: {unknown[0]!r}",
                     remedy=did_you_mean(unknown[0], graph.etypes),
                 )
-            found[source] = [graph.to_canonical_etype(relation) for relation in relations]
+            both = [name for relation in relations for name in (relation, keys.REVERSE_PREFIX + relation)]
+            there = dict.fromkeys(name for name in both if name in graph.etypes)
+            found[source] = [graph.to_canonical_etype(name) for name in there]
         return found
 
     def forward(
@@ -291,6 +295,21 @@ class GeneGraphEncoder(nn.Module):
                 found=f"{found}" + (f" without {missing[0]}" if missing else ""),
                 remedy="make the encoder with this graph",
             )
+
+
+def _relations_of_layers(source: str, relations: list[EType], layers: int, node_type: str) -> list[list[EType]]:
+    """The relations of each layer whose messages reach nodes of one type by the last layer."""
+    wanted, found = {node_type}, []
+    for _ in range(layers):
+        found.append([relation for relation in relations if relation[2] in wanted])
+        if not found[-1]:
+            raise ConfigError(
+                f"no relation of the source {source!r} leads to nodes of type {node_type!r}",
+                found=", ".join(name for _, name, _ in relations) or "no relations",
+                remedy="leave the source out, or add relations that do",
+            )
+        wanted |= {relation[0] for relation in found[-1]}
+    return found[::-1]
 
 
 def _untracked(weights: Mapping[EType, Tensor]) -> bool:

@@ -48,7 +48,8 @@ class GatedHeteroLayer(nn.Module):
     ``g_v = softmax over relations r that reach v of (a_r . m_rv + b_r)``
     ``h'_v = LayerNorm(h_v + dropout(SiLU(sum_r g_rv m_rv)))``
 
-    A node that no relation reaches keeps h. The convolutions may be this library's or DGL's: anything that is called
+    A node that no relation reaches keeps h. A node type that only one relation leads to has no gate: there is nothing to
+    weigh. The convolutions may be this library's or DGL's: anything that is called
     as ``conv(graph, (h_src, h_dst), edge_weight=w)``.
 
     Args:
@@ -82,8 +83,10 @@ class GatedHeteroLayer(nn.Module):
             raise ConfigError("a layer without relations", expected="at least one canonical edge type")
         self.relations: list[EType] = [(src, name, dst) for src, name, dst in relations]
         self.convs = nn.ModuleDict({name_of(r): make_conv(conv, width, heads) for r in self.relations})
-        self.gate = nn.ParameterDict({name_of(r): nn.Parameter(torch.zeros(width)) for r in self.relations})
-        self.gate_bias = nn.ParameterDict({name_of(r): nn.Parameter(torch.zeros(1)) for r in self.relations})
+        into = [relation[2] for relation in self.relations]
+        weighed = [name_of(relation) for relation in self.relations if into.count(relation[2]) > 1]
+        self.gate = nn.ParameterDict({name: nn.Parameter(torch.zeros(width)) for name in weighed})
+        self.gate_bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(1)) for name in weighed})
         types = sorted({relation[2] for relation in self.relations})
         self.norms = nn.ModuleDict({t: nn.LayerNorm(width) if norm else nn.Identity() for t in types})
         self.residual, self.dropout = residual, dropout
@@ -111,7 +114,10 @@ class GatedHeteroLayer(nn.Module):
             part, name = graph[relation], name_of(relation)
             message = self.convs[name](part, (h[relation[0]], own), edge_weight=weights.get(relation)).flatten(1)
             reached = _reached(part, message.device)
-            logit = message @ self.gate[name] + self.gate_bias[name]
+            if name in self.gate:
+                logit = message @ self.gate[name] + self.gate_bias[name]
+            else:
+                logit = message.new_zeros(len(message))
             messages.append(message)
             logits.append(logit.masked_fill(~reached, _NO_MESSAGE))
         stacked = torch.stack(logits, dim=1)

@@ -48,3 +48,23 @@ CELL_MASK = "mask"  # (sets, cells) bool: False where a cell was drawn again to 
 EMISSION = "emission"  # uns: how predicted cells were made
 CELL_ROWS = "rows"  # (sets, cells) int64: rows of the perturbed cells
 CONTROL_ROWS = "control_rows"  # (sets, cells) int64: rows of the control cells
+
+# --- cell sentences: what a batch of the state embedding holds; genes are places in the model's vocabulary
+SENTENCE_GENES = "sentence_genes"  # (cells, length) int64: genes of each cell's sentence, highest expression first
+SENTENCE_EXPRESSION = "sentence_expression"  # (cells, length) float32: their expression, log1p
+SENTENCE_MASK = "sentence_mask"  # (cells, length) bool: True for genes, False for padding
+READ_DEPTH = "read_depth"  # (cells, 1) float32: log1p of total counts, or of the number of detected genes
+DATASET = "dataset"  # (cells,) int64: which dataset a cell is from, -1 where the model does not know it
+OWN_GENES = "own_genes"  # (cells, own) int64: genes that are decoded of each cell
+OWN_EXPRESSION = "own_expression"  # (cells, own) float32: their expression, log1p
+OWN_MASK = "own_mask"  # (cells, own) bool: False where a cell has fewer genes
+SHARED_GENES = "shared_genes"  # (shared,) int64: genes that are decoded of all cells
+SHARED_EXPRESSION = "shared_expression"  # (cells, shared) float32: their expression, log1p
+X_STATE = "X_state"  # obsm (cells, d) float32: cell embeddings of the state embedding model
+
+# --- batches of the state transition model, beside those of cell sets
+CONDITIONS = "conditions"  # PerturbationBatch of the sets: what was done to each
+FIELD = "field"  # (sets, genes) float32: effect that a model of effects predicts without having seen the perturbation
+GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in the loss of a set
+PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
+CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells

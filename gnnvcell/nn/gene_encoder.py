@@ -53,8 +53,8 @@ class GeneGraphEncoder(nn.Module):
 
     Nodes without features learn theirs (``NodeFeatures``); a layer is ``GatedHeteroLayer``; sources are read together
     or in towers of their own (``SourceFusion``). A layer has only the relations whose messages can still reach what is
-    returned: the last one has those into ``node_type``, and so on backwards. The graph is given on every call and never copied; without gradient
-    and in evaluation mode, the embeddings are remembered until parameters or graph change.
+    returned: the last one has those into ``node_type``, and so on backwards. The graph is given on every call and never
+    copied; without gradient and in evaluation mode, the embeddings are remembered until parameters or graph change.
 
     Args:
         graph: a DGL heterograph, whose node and edge types the encoder is made for (``GeneGraph.graph``).

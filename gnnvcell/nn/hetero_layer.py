@@ -48,9 +48,9 @@ class GatedHeteroLayer(nn.Module):
     ``g_v = softmax over relations r that reach v of (a_r . m_rv + b_r)``
     ``h'_v = LayerNorm(h_v + dropout(SiLU(sum_r g_rv m_rv)))``
 
-    A node that no relation reaches keeps h. A node type that only one relation leads to has no gate: there is nothing to
-    weigh. The convolutions may be this library's or DGL's: anything that is called
-    as ``conv(graph, (h_src, h_dst), edge_weight=w)``.
+    A node that no relation reaches keeps h. A node type that only one relation leads to has no gate: nothing is to be
+    weighed. The convolutions may be this library's or DGL's: anything that is called as ``conv(graph, (h_src, h_dst),
+    edge_weight=w)``.
 
     Args:
         relations: canonical edge types.

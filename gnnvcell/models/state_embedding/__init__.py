@@ -1,0 +1,1 @@
+"""State embedding: a transformer over the genes of a cell."""

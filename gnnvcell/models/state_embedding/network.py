@@ -113,7 +113,8 @@ class StateEmbedding(nn.Module):
         self.graph = None if graph is None else GraphEmbeddings(graph, self.vocab, cfg.graph)
         features = present = None
         if esm is not None:
-            values, has, self.esm_report = esm.for_genes(self.vocab)
+            values, has, _ = esm.for_genes(self.vocab)
+            self.esm_source = esm.source
             features, present = torch.from_numpy(values), torch.from_numpy(has)
         self.gene_tokens = GeneTokens(
             len(self.vocab),

@@ -59,7 +59,8 @@ def adata(seed: int = 0, genes: list[str] | None = None) -> ad.AnnData:
         },
         index=pd.Index([f"c{i}" for i in range(CELLS)]),
     )
-    return ad.AnnData(sp.csr_matrix(rng.poisson(rate).astype(np.float32)), obs=obs, var=pd.DataFrame(index=pd.Index(names)))
+    counts = sp.csr_matrix(rng.poisson(rate).astype(np.float32))
+    return ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=pd.Index(names)))
 
 
 def small(**settings) -> StateEmbeddingConfig:

@@ -2,6 +2,7 @@
 
 from gnnvcell.data.cell_sets.config import CellSetConfig
 from gnnvcell.data.cell_sets.in_memory import CellSets
+from gnnvcell.data.cell_sets.loader import SetLoader
 from gnnvcell.data.cell_sets.membership import GeneSetMembership, gene_set_membership
 from gnnvcell.data.cell_sets.shards import Shards
 from gnnvcell.data.cell_sets.streamed import StreamedCellSets, open_stream
@@ -10,6 +11,7 @@ __all__ = [
     "CellSetConfig",
     "CellSets",
     "GeneSetMembership",
+    "SetLoader",
     "Shards",
     "StreamedCellSets",
     "gene_set_membership",

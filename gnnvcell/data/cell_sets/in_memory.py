@@ -8,13 +8,14 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from gnnvcell import keys
 from gnnvcell.data.cell_sets.config import CellSetConfig
 from gnnvcell.data.cell_sets.expression import expression_of, gene_columns
 from gnnvcell.data.cell_sets.gather import dense_rows
-from gnnvcell.data.cell_sets.planning import deal_controls, plan_sets
+from gnnvcell.data.cell_sets.loader import SetLoader
+from gnnvcell.data.cell_sets.planning import DealtSets, deal_controls, plan_sets
 from gnnvcell.data.cell_sets.pools import control_pools
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import DataError
@@ -63,18 +64,21 @@ class CellSets(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the sets of an epoch."""
-        self.epoch = epoch
+        self.epoch, self._dealt = epoch, self.dealt(epoch)
+
+    def dealt(self, epoch: int) -> DealtSets:
+        """The sets of an epoch; as many in each."""
         rng = np.random.default_rng([self.config.seed, epoch])
         cells, rows = self.cells, self._perturbed
         place = cells.context_code[rows].astype(np.int64) * len(self.batches) + cells.batch_code[rows]
         group = place * len(self.perturbations) + cells.code[rows]
         plan, _ = plan_sets(rows, group, self.config.set_size, rng, fill=True)
-        self.plan = plan.shuffled(rng)
-        first = self.plan.rows[:, 0]
-        self.controls = deal_controls(self._pool[first], self._pools, self.config.set_size, rng)
+        plan = plan.shuffled(rng)
+        controls = deal_controls(self._pool[plan.rows[:, 0]], self._pools, self.config.set_size, rng)
+        return DealtSets(plan.rows, controls, plan.mask)
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self._dealt)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """One set; see ``take``, without the first dimension."""
@@ -84,14 +88,17 @@ class CellSets(Dataset):
         """Several sets: perturbed and control (sets, cells, genes) float32; mask (sets, cells); perturbation, context,
         batch (sets,) positions in the attributes of these names; rows and control_rows (sets, cells) in ``cells``.
         """
-        sets = np.asarray(sets)
-        rows, controls = self.plan.rows[sets], self.controls[sets]
+        return self.gather(self._dealt.of(np.asarray(sets)))
+
+    def gather(self, dealt: DealtSets) -> dict[str, Tensor]:
+        """Sets of any epoch (``dealt``), as of ``take``."""
+        rows, controls = dealt.rows, dealt.controls
         first = rows[:, 0]
         shape = (*rows.shape, self.values.shape[1])
         return {
             keys.PERTURBED_CELLS: torch.from_numpy(dense_rows(self.values, rows).reshape(shape)),
             keys.CONTROL_CELLS: torch.from_numpy(dense_rows(self.values, controls).reshape(shape)),
-            keys.CELL_MASK: torch.from_numpy(self.plan.mask[sets]),
+            keys.CELL_MASK: torch.from_numpy(dealt.mask),
             keys.PERTURBATION: torch.from_numpy(self.cells.code[first].astype(np.int64)),
             keys.CONTEXT: torch.from_numpy(self.cells.context_code[first].astype(np.int64)),
             keys.BATCH: torch.from_numpy(self.cells.batch_code[first].astype(np.int64)),
@@ -99,21 +106,9 @@ class CellSets(Dataset):
             keys.CONTROL_ROWS: torch.from_numpy(controls),
         }
 
-    def loader(self, batch_size: int, *, shuffle: bool = False) -> DataLoader:
-        """Batches of sets, gathered in this process: loader workers make this slower, not faster."""
-        sampler = torch.utils.data.RandomSampler(self) if shuffle else torch.utils.data.SequentialSampler(self)
-        batches = torch.utils.data.BatchSampler(sampler, batch_size, drop_last=False)
-        return DataLoader(_Batched(self), sampler=batches, batch_size=None)
-
-
-class _Batched(Dataset):
-    """A dataset whose index is a list of sets."""
-
-    def __init__(self, sets: CellSets) -> None:
-        self._sets = sets
-
-    def __getitem__(self, index: list[int]) -> dict[str, Tensor]:
-        return self._sets.take(index)
+    def loader(self, batch_size: int, *, rank: int | None = None, world_size: int | None = None) -> SetLoader:
+        """Batches of sets, which are in random order already; arguments and errors as of ``SetLoader``."""
+        return SetLoader(self, batch_size, rank=rank, world_size=world_size)
 
 
 def pool_numbers(context: NDArray, batch: NDArray, batches: int, controls: str) -> NDArray[np.int64]:

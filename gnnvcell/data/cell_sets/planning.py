@@ -1,5 +1,6 @@
 """Which cells make which set: a function of codes and a random generator, without a look at values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,36 @@ class PlannedSets:
         """The sets in random order."""
         order = rng.permutation(len(self))
         return PlannedSets(self.rows[order], self.mask[order], self.group[order])
+
+
+@dataclass(frozen=True, eq=False)
+class DealtSets:
+    """Sets with their controls.
+
+    Args:
+        rows: (sets, set_size) int64 perturbed cells.
+        controls: (sets, set_size) int64 control cells.
+        mask: (sets, set_size) bool, as of ``PlannedSets``.
+    """
+
+    rows: NDArray[np.int64]
+    controls: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of(self, sets: NDArray) -> "DealtSets":
+        """Some of the sets."""
+        return DealtSets(self.rows[sets], self.controls[sets], self.mask[sets])
+
+    @classmethod
+    def joined(cls, parts: Sequence["DealtSets"]) -> "DealtSets":
+        """Sets one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        rows, controls, masks = zip(*((part.rows, part.controls, part.mask) for part in parts), strict=True)
+        return cls(np.concatenate(rows), np.concatenate(controls), np.concatenate(masks))
 
 
 def plan_sets(

@@ -15,11 +15,11 @@ from gnnvcell import keys
 from gnnvcell.data.cell_sets.config import CellSetConfig
 from gnnvcell.data.cell_sets.gather import dense_rows
 from gnnvcell.data.cell_sets.planning import PlannedSets, deal_controls, plan_sets
+from gnnvcell.data.cell_sets.processes import rank_and_size
 from gnnvcell.data.cell_sets.shards import Shards
 from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.data.splits.files import find_dataset_files, load_split
 from gnnvcell.data.splits.toml import SplitFile
-from gnnvcell.errors import ConfigError
 
 
 class StreamedCellSets(IterableDataset):
@@ -37,7 +37,7 @@ class StreamedCellSets(IterableDataset):
     Args:
         shards: the files (``Shards.open``).
         config: settings.
-        rank, world_size: of this process; those of ``torch.distributed`` when left out, where it is initialised.
+        rank, world_size: of this process; those of ``torch.distributed`` when left out, asked for when a pass begins.
 
     Raises:
         ConfigError: a rank outside of the world.
@@ -60,13 +60,8 @@ class StreamedCellSets(IterableDataset):
         shards.prepare(self.config)
         self.genes, self.perturbations = shards.genes, shards.perturbations
         self.contexts, self.batches = shards.contexts, shards.batches
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.rank = rank if rank is not None else torch.distributed.get_rank() if distributed else 0
-        self.world_size = (
-            world_size if world_size is not None else torch.distributed.get_world_size() if distributed else 1
-        )
-        if not 0 <= self.rank < self.world_size:
-            raise ConfigError(f"rank {self.rank} of {self.world_size} processes", expected="0 <= rank < world_size")
+        self._process = (rank, world_size)
+        rank_and_size(*self._process)
         self.epoch, self._given = 0, 0
 
     @classmethod
@@ -120,8 +115,9 @@ class StreamedCellSets(IterableDataset):
         parts, part = (worker.num_workers, worker.id) if worker is not None else (1, 0)
         shards, config = self.shards, self.config
         order = np.random.default_rng([config.seed, self.epoch]).permutation(len(shards.blocks))
-        mine = order[self.rank * parts + part :: self.world_size * parts]
-        rng = np.random.default_rng([config.seed, self.epoch, self.rank, part])
+        rank, world_size = rank_and_size(*self._process)
+        mine = order[rank * parts + part :: world_size * parts]
+        rng = np.random.default_rng([config.seed, self.epoch, rank, part])
         left = np.zeros(0, dtype=np.int64)
         windows = [mine[i : i + config.window_blocks] for i in range(0, len(mine), config.window_blocks)]
         for number, window in enumerate(windows):

@@ -106,7 +106,7 @@ def test_seed_and_epoch_decide_everything_and_loaders_give_batches() -> None:
     first, again = (CellSets(cells, CellSetConfig(set_size=8, seed=3)) for _ in range(2))
     assert all((first[5][name] == again[5][name]).all() for name in first[5])
     again.set_epoch(1)
-    assert (first.plan.rows != again.plan.rows).any()
+    assert (first[0]["rows"] != again[0]["rows"]).any()
     batches = list(first.loader(4))
     assert batches[0]["perturbed"].shape == (4, 8, 30)
     assert sum(len(batch["mask"]) for batch in batches) == len(first)
@@ -208,3 +208,46 @@ def test_gene_sets_of_a_gmt_file_are_attached_to_genes(tmp_path) -> None:
     assert (found.covered, found.left_out) == (pytest.approx(2 / 30), 1)
     with pytest.raises(DataError, match="no set of"):
         gene_set_membership(tmp_path / "sets.gmt", ["Q1"])
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_numbered_batches_hold_each_set_of_each_epoch_once(world) -> None:
+    sets = CellSets(Cells.of(screen()), CellSetConfig(set_size=8, seed=3))
+    loaders = [sets.loader(2, rank=rank, world_size=world) for rank in range(world)]
+    epochs = 3
+    count = loaders[0].batches_of(epochs, world)
+    rounds = [torch.cat([loader.batch(number)["rows"] for loader in loaders]) for number in range(count)]
+    assert all(len(one) == 2 * world for one in rounds)
+    rows = torch.cat(rounds).numpy()[: epochs * len(sets)].reshape(epochs, len(sets), 8)
+    for epoch, planned in enumerate(rows):
+        np.testing.assert_array_equal(planned, sets.dealt(epoch).rows)
+    assert (count - 1) * 2 * world < epochs * len(sets) <= count * 2 * world
+
+
+def test_numbered_batches_do_not_depend_on_what_came_before() -> None:
+    sets = CellSets(Cells.of(screen()), CellSetConfig(set_size=8, seed=3))
+    walked = [batch["rows"] for batch in map(sets.loader(5).batch, range(20))]
+    for number in (19, 0, 7):
+        assert torch.equal(sets.loader(5).batch(number)["rows"], walked[number])
+    alone = torch.cat([sets.loader(4).batch(6)["perturbed"]])
+    shared = torch.cat([sets.loader(2, rank=rank, world_size=2).batch(6)["perturbed"] for rank in range(2)])
+    assert torch.equal(alone, shared)
+
+
+@pytest.mark.parametrize("world", [2, 3, 7])
+def test_processes_share_one_pass(world) -> None:
+    sets = CellSets(Cells.of(screen()), CellSetConfig(set_size=8))
+    parts = [list(sets.loader(3, rank=rank, world_size=world)) for rank in range(world)]
+    assert all(len(part) <= len(sets.loader(3, rank=0, world_size=world)) for part in parts)
+    starts = [int(row) for part in parts for batch in part for row in batch["rows"][:, 0]]
+    assert sorted(starts) == sorted(sets.dealt(0).rows[:, 0].tolist())
+
+
+def test_bad_loaders() -> None:
+    sets = CellSets(Cells.of(screen()), CellSetConfig(set_size=200))
+    with pytest.raises(ConfigError, match="batches of 0 sets"):
+        sets.loader(0)
+    with pytest.raises(ConfigError, match="rank 2 of 2"):
+        sets.loader(1, rank=2, world_size=2)
+    with pytest.raises(DataError, match="99 processes share"):
+        list(sets.loader(1, rank=0, world_size=99))

@@ -3,12 +3,12 @@
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from gnnvcell.fitting.checkpoints import at_step_end
 from gnnvcell.fitting.module import FittingModule
+from gnnvcell.fitting.processes import gathered
 from gnnvcell.fitting.randomness import VALIDATION, random_state, seed_everything, set_random_state
 
 
@@ -26,12 +26,7 @@ class Randomness(Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Save the generators of all processes."""
-        own = self._training or random_state()
-        states: list[Any] = [own]
-        if trainer.world_size > 1:
-            states = [None] * trainer.world_size
-            torch.distributed.all_gather_object(states, own)
-        checkpoint["random_states"] = states
+        checkpoint["random_states"] = gathered(self._training or random_state())
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Take them, for when training begins."""

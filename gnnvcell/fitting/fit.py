@@ -30,6 +30,7 @@ from gnnvcell.fitting.config import FitConfig
 from gnnvcell.fitting.history import History
 from gnnvcell.fitting.interruption import Interruption, RunInterrupted
 from gnnvcell.fitting.module import FittingModule
+from gnnvcell.fitting.processes import is_distributed
 from gnnvcell.fitting.randomness import random_apart
 from gnnvcell.fitting.stream import Numbered, Pass, Stream
 from gnnvcell.fitting.trainable import Trainable
@@ -321,7 +322,7 @@ def _loggers(config: FitConfig, folder: Path | None) -> list[Any]:
 
 def _run(trainer: pl.Trainer, module: FittingModule, stream: Stream, val_loader: Any, resumed: Path | None) -> None:
     validation = Pass(val_loader) if val_loader is not None else None
-    had_group = torch.distributed.is_available() and torch.distributed.is_initialized()
+    had_group = is_distributed()
     try:
         trainer.fit(module, stream, validation, ckpt_path=resumed, weights_only=True)
     except RunInterrupted as stop:
@@ -332,7 +333,7 @@ def _run(trainer: pl.Trainer, module: FittingModule, stream: Stream, val_loader:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Logs | Interruption):
                 callback.close()
-        if not had_group and torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_distributed() and not had_group:
             torch.distributed.destroy_process_group()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers.logger import Logger
 
 from gnnvcell.files import atomic_path
@@ -53,8 +54,8 @@ class History(Logger):
         return pd.DataFrame(rows) if rows else pd.DataFrame({STEP: pd.Series(dtype=int)})
 
     def save(self) -> None:
-        """Write the file."""
-        if self._path is not None:
+        """Write the file, which is the first process's."""
+        if self._path is not None and rank_zero_only.rank == 0:
             with atomic_path(self._path) as temporary:
                 self.table().to_csv(temporary, index=False)
 

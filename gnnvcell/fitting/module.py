@@ -1,5 +1,6 @@
 """FittingModule: the one LightningModule. It calls ``model.loss`` and logs what it returns."""
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from gnnvcell import keys
 from gnnvcell.errors import ModelError
 from gnnvcell.fitting.config import FitConfig
-from gnnvcell.fitting.optimizer import decayed_names, make_optimizer, schedule
+from gnnvcell.fitting.optimizer import decayed_names, lr_factor, make_optimizer, schedule
 
 
 class FittingModule(pl.LightningModule):
@@ -67,24 +68,28 @@ class FittingModule(pl.LightningModule):
         self._since += time.monotonic() - self._paused
 
     def training_metrics(self) -> dict[str, float]:
-        """Means since the last call, learning rate, cells per second of this process, and peak memory in GiB.
+        """Means since the last call, over all processes; learning rate; cells per second of all; peak memory in GiB.
+
+        Each process must call this.
 
         Raises:
             ModelError: the loss is not finite.
         """
         seconds = time.monotonic() - self._since
-        means = {f"train/{name}": float(total) / self._batches for name, total in self._sums.items()}
+        sums = torch.stack([total.float() for total in self._sums.values()]) / self._batches
+        over_all: Any = self.trainer.strategy.reduce(sums, reduce_op="mean")
+        means = {f"train/{name}": value for name, value in zip(self._sums, over_all.tolist(), strict=True)}
         rate = self._cells / seconds if seconds > 0 else 0.0
         self._sums, self._batches, self._cells, self._since = {}, 0, 0, time.monotonic()
-        if not torch.isfinite(torch.tensor(means.get("train/loss", 0.0))):
+        if not math.isfinite(means["train/loss"]):
             raise ModelError(
                 f"the loss is {means['train/loss']} at step {self.trainer.global_step}",
                 remedy="lower fit.optimizer.lr or fit.clip, or use 32-true precision",
             )
-        optimizer: Any = self.trainer.optimizers[0]
+        settings = self.fit_config.optimizer
         return {
             **means,
-            "lr": optimizer.param_groups[0]["lr"],
+            "lr": settings.lr * lr_factor(self.trainer.global_step - 1, settings, self.total_steps),
             "cells_per_second": rate * self.trainer.world_size,
             "peak_memory_gib": peak_memory(self.device) / 2**30,
         }

@@ -15,14 +15,14 @@ VALIDATION = "validation"
 
 
 def random_state() -> dict[str, Any]:
-    """The state of Python's, NumPy's and torch's generators, as plain values and tensors."""
+    """The state of Python's, NumPy's and torch's generators, as plain values."""
     name, words, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002
     version, internal, gauss_next = random.getstate()
     return {
         "python": [version, list(internal), gauss_next],
-        "numpy": [name, torch.from_numpy(np.asarray(words).copy()), position, has_gauss, gauss],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [name, np.asarray(words).tolist(), position, has_gauss, gauss],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [one.tolist() for one in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else [],
     }
 
 
@@ -31,10 +31,10 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, internal, gauss_next = state["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, words, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, words.numpy(), position, has_gauss, gauss))  # noqa: NPY002
-    torch.set_rng_state(state["torch"].cpu())
+    np.random.set_state((name, np.array(words, dtype=np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    torch.set_rng_state(torch.tensor(state["torch"], dtype=torch.uint8))
     if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        torch.cuda.set_rng_state_all([torch.tensor(one, dtype=torch.uint8) for one in state["cuda"]])
 
 
 def seed_everything(*words: int | str) -> None:

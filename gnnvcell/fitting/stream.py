@@ -5,9 +5,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
 from gnnvcell.errors import DataError
+from gnnvcell.fitting.processes import gathered, rank_and_size
 from gnnvcell.fitting.randomness import VALIDATION, random_apart
 
 
@@ -92,11 +91,7 @@ class Stream:
         positioned = _positioned(self._loader)
         if positioned is not None:
             own["loader"] = copy.deepcopy(positioned.state_dict())
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return {"ranks": [own]}
-        ranks: list[Any] = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(ranks, own)
-        return {"ranks": ranks}
+        return {"ranks": gathered(own)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position.
@@ -105,8 +100,7 @@ class Stream:
             DataError: it was saved by another number of processes, and the loader's batches have no numbers.
         """
         ranks = state["ranks"]
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        rank, world = rank_and_size()
         if len(ranks) != world and not isinstance(self._loader, Numbered):
             raise DataError(
                 f"the run was saved by {len(ranks)} processes, each with its own place in the data",

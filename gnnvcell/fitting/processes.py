@@ -1,0 +1,24 @@
+"""What several processes of one run tell each other."""
+
+from typing import Any
+
+import torch
+
+
+def is_distributed() -> bool:
+    """Whether this process is one of a group."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Number of this process and how many there are; 0 of 1 outside of a group."""
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if is_distributed() else (0, 1)
+
+
+def gathered(value: Any) -> list[Any]:
+    """The plain values of all processes, in the order of their numbers; each process must call this."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values

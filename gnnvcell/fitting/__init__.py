@@ -2,22 +2,32 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gnnvcell.fitting.adapters import AdapterConfig, add_adapters, freeze, merge_adapters
+from gnnvcell.fitting.checkpoint_file import read_checkpoint
 from gnnvcell.fitting.config import FitConfig
 from gnnvcell.fitting.optimizer import OptimizerConfig, decay_groups, lr_factor, make_optimizer, schedule
 from gnnvcell.fitting.trainable import Trainable
+from gnnvcell.fitting.transfer import TransferReport, init_from
 
 if TYPE_CHECKING:
     from gnnvcell.fitting.fit import FitResult, fit
 
 __all__ = [
+    "AdapterConfig",
     "FitConfig",
     "FitResult",
     "OptimizerConfig",
     "Trainable",
+    "TransferReport",
+    "add_adapters",
     "decay_groups",
     "fit",
+    "freeze",
+    "init_from",
     "lr_factor",
     "make_optimizer",
+    "merge_adapters",
+    "read_checkpoint",
     "schedule",
 ]
 

@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from gnnvcell.errors import ConfigError, FileFormatError, ModelError, did_you_mean
-from gnnvcell.files import atomic_path, require_file
+from gnnvcell.errors import ConfigError, ModelError, did_you_mean
+from gnnvcell.files import atomic_path
+from gnnvcell.fitting.checkpoint_file import read_checkpoint
 from gnnvcell.fitting.config import FitConfig
 
 FOLDER, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
@@ -27,25 +28,6 @@ class WholeFiles(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint; see ``read_checkpoint``."""
         return read_checkpoint(path)
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU. Nothing in it is executed.
-
-    Raises:
-        MissingFileError: no file there.
-        FileFormatError: it is damaged, or holds something else than tensors and plain values.
-    """
-    path = require_file(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise FileFormatError(
-            f"{path} cannot be read as a checkpoint",
-            expected="tensors and plain values",
-            found=str(error).splitlines()[0][:200],
-            remedy="was it written by training with gnnvcell, and copied whole?",
-        ) from error
 
 
 class Checkpoints(Callback):

@@ -25,7 +25,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from gnnvcell.errors import ConfigError, DependencyError, ModelError
 from gnnvcell.fitting.callbacks import LastValidation, Logs, Randomness
-from gnnvcell.fitting.checkpoints import BEST, FOLDER, LAST, Checkpoints, WholeFiles, read_checkpoint
+from gnnvcell.fitting.checkpoint_file import read_checkpoint
+from gnnvcell.fitting.checkpoints import BEST, FOLDER, LAST, Checkpoints, WholeFiles
 from gnnvcell.fitting.config import FitConfig
 from gnnvcell.fitting.history import History
 from gnnvcell.fitting.interruption import Interruption, RunInterrupted

@@ -13,6 +13,7 @@ from gnnvcell import keys
 from gnnvcell.errors import ModelError
 from gnnvcell.fitting.config import FitConfig
 from gnnvcell.fitting.optimizer import decayed_names, lr_factor, make_optimizer, schedule
+from gnnvcell.fitting.transfer import AXES, named_axes
 
 
 class FittingModule(pl.LightningModule):
@@ -93,6 +94,10 @@ class FittingModule(pl.LightningModule):
             "cells_per_second": rate * self.trainer.world_size,
             "peak_memory_gib": peak_memory(self.device) / 2**30,
         }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what rows and columns stand for, so that another run can take them over by name."""
+        checkpoint[AXES] = named_axes(self.model)
 
     def configure_optimizers(self) -> Any:
         """AdamW with its schedule, stepped after each step."""

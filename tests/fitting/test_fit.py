@@ -9,7 +9,7 @@ from torch import nn
 
 from gnnvcell.errors import ConfigError, DependencyError, FileFormatError, ModelError
 from gnnvcell.fitting import FitConfig, OptimizerConfig, fit
-from gnnvcell.fitting.checkpoints import read_checkpoint
+from gnnvcell.fitting.checkpoint_file import read_checkpoint
 from gnnvcell.fitting.fit import total_steps
 
 from .models import Net, batches, same, weights

@@ -131,6 +131,21 @@ def pull(weight: Tensor, x: Tensor, y: Tensor, shift: Tensor) -> Float[Tensor, "
     return (x + shift).mul_(total).baddbmm_(weight, y, alpha=-1)
 
 
+def slope_of(own: CentredSet, other: CentredSet, inside: Tensor, across: Tensor) -> Float[Tensor, "batch cells d"]:
+    """``sum_j inside_ij (x_i - x_j) + sum_j across_ij (x_i - y_j)``, by two products; ``inside`` is overwritten.
+
+    Gradients to cells x of whatever depends on distances, when a set is compared with itself and with another, have
+    this form.
+    """
+    total = across.sum(dim=2, keepdim=True)
+    pulled = inside.neg_()
+    diagonal = pulled.diagonal(dim1=1, dim2=2)
+    diagonal.copy_(total[:, :, 0] - (pulled.sum(dim=2) - diagonal))
+    slope = torch.bmm(pulled, own.residual)
+    slope.baddbmm_(across, other.residual, alpha=-1)
+    return slope.baddbmm_(total, own.mean - other.mean)
+
+
 def euclidean_distances(
     x: Float[Tensor, "batch cells d"], y: Float[Tensor, "batch others d"]
 ) -> Float[Tensor, "batch cells others"]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gnnvcell.nn.losses.distances import CentredSet, between, full_precision, within
+from gnnvcell.nn.losses.distances import CentredSet, between, full_precision, slope_of, within
 from gnnvcell.nn.losses.gradients import attach, wanted
 from gnnvcell.nn.losses.sets import SetPair
 
@@ -43,9 +43,9 @@ def discrepancy(pair: SetPair, kernel: RadialKernel, scale: Scale | None = None)
         if w_xy is not None:
             across = _weighted(w_xy, x_share, y_share, -2.0)
             if w_xx is not None:
-                x_slope = _slope(left, right, _weighted(w_xx, x_share, x_share, 2.0), across)
+                x_slope = slope_of(left, right, _weighted(w_xx, x_share, x_share, 2.0), across)
             if w_yy is not None:
-                y_slope = _slope(right, left, _weighted(w_yy, y_share, y_share, 2.0), across.mT)
+                y_slope = slope_of(right, left, _weighted(w_yy, y_share, y_share, 2.0), across.mT)
     return attach(value.clamp_min_(0).to(x.dtype), x, y, x_slope, y_slope)
 
 
@@ -58,13 +58,3 @@ def _mean(kernel: Tensor, left: Tensor, right: Tensor) -> Tensor:
 def _weighted(slope: Tensor, left: Tensor, right: Tensor, factor: float) -> Tensor:
     """Slopes times the shares of both cells, in place."""
     return slope.mul_(factor * left[:, :, None]).mul_(right[:, None, :])
-
-
-def _slope(own: CentredSet, other: CentredSet, inside: Tensor, across: Tensor) -> Tensor:
-    """Gradient to the cells of ``own``: ``sum_j inside_ij (x_i - x_j) + sum_j across_ij (x_i - y_j)``."""
-    total = across.sum(dim=2, keepdim=True)
-    pulled = inside.neg_()
-    pulled.diagonal(dim1=1, dim2=2).copy_(total[:, :, 0] - pulled.sum(dim=2))
-    slope = torch.bmm(pulled, own.residual)
-    slope.baddbmm_(across, other.residual, alpha=-1)
-    return slope.baddbmm_(total, own.mean - other.mean)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnnvcell.errors import ConfigError, did_you_mean
-from gnnvcell.nn.losses import energy_distance
+from gnnvcell.nn.losses import energy_distance, mmd, wasserstein_1d
 
 Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -67,8 +67,20 @@ def _row_mean(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1)
 
 
+def _wasserstein(predicted: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+    sets = predicted[..., None], observed[..., None]
+    return wasserstein_1d(*sets, predicted_mask=mask, observed_mask=mask)
+
+
+def _mmd(predicted: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+    sets = predicted[..., None], observed[..., None]
+    return mmd(*sets, predicted_mask=mask, observed_mask=mask)
+
+
 _COMPARISONS: dict[str, Comparison] = {
     "energy": _energy,
     "mse": _mse,
     "cross_entropy": _cross_entropy,
+    "wasserstein": _wasserstein,
+    "mmd": _mmd,
 }

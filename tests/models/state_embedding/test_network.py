@@ -9,7 +9,7 @@ from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.models.state_embedding.network import StateEmbedding
 
-LOSSES = ("energy", "mse", "cross_entropy")
+LOSSES = ("energy", "mse", "cross_entropy", "wasserstein", "mmd")
 SOURCES = [(True, True), (True, False), (False, True), (False, False)]
 
 

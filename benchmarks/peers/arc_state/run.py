@@ -1,6 +1,6 @@
 """Trains arc-state's ST on every fold and writes what it predicts for the fold's perturbations, with gene names.
 
-python benchmarks/peers/arc_state/run.py FOLDER [--state STATE] [--name onehot|features] [--steps 1000] [--threads 1]
+python benchmarks/peers/arc_state/run.py FOLDER [--state STATE] [--name onehot|features] [--steps 1000] [--folds 0 1]
 
 FOLDER is what prepare.py wrote; ``--state`` is the command ``state`` of an environment with arc-state 0.11.1, such as
 
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import pandas as pd
@@ -78,7 +79,7 @@ def named_predictions(folder: Path, run: Path) -> ad.AnnData:
     """What ``state tx predict`` wrote, with the gene names that it loses."""
     predicted = ad.read_h5ad(run / "eval_final.ckpt" / "adata_pred.h5ad")
     names = ad.read_h5ad(cells_file(folder), backed="r").uns["hvg_names"]
-    obs = predicted.obs[["target_gene", "cell_type", "batch"]].astype(str)
+    obs: Any = predicted.obs[["target_gene", "cell_type", "batch"]].astype(str)
     return ad.AnnData(predicted.X, obs=obs, var=pd.DataFrame(index=pd.Index(names)))
 
 
@@ -90,12 +91,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--lr", type=float, default=1e-4, help="its default")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     runs = folder / f"runs_{arguments.name}"
     threads = {name: str(arguments.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     environment = {**os.environ, **threads}
-    for fold in range(FOLDS):
+    for fold in arguments.folds:
         run = runs / f"fold{fold}"
         shutil.rmtree(run, ignore_errors=True)  # it would go on from its last checkpoint
         options = train_arguments(folder, runs, arguments.name, fold, arguments.steps, arguments.lr)

@@ -1,0 +1,171 @@
+"""Our ST against arc-state's of the same widths, depth, heads, set size, genes and batch: speed and memory.
+
+python benchmarks/peers/arc_state/speed.py [--shapes 328:8:8:64 ...] [--genes 2000] [--sets 8] [--rounds 7]
+python benchmarks/peers/arc_state/speed.py --data FOLDER [--shapes 128:4:4:64] [--steps 20]
+
+A shape is hidden:layers:heads:set size. Needs an environment with arc-state 0.11.1 and gnnvcell in it. Turn by turn in
+one process: a training step (forward, loss, backward, clipping of the gradient, optimiser) on the same random cells,
+and a prediction of as many sets of cells. Peak memory: a process for each side, by which its resident memory grows
+beyond what it was before there was a model. Each side runs as its own training does: arc-state with Adam and the mask
+that it hands to attention, ours with the optimiser of ``gnnvcell.fitting``. arc-state is there twice: in "gene" space,
+its leanest, and as its data module has it by default ("all"), where a gene decoder is trained with it. ``--compile``
+compiles our transformer.
+
+With ``--data`` (what prepare.py wrote) steps read their batches from the file's cells of the first fold, each side
+through its own loader, which is what its training and its prediction do.
+
+With one thread times are CPU time, which other jobs on the machine disturb less than the clock.
+"""
+
+import argparse
+import gc
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from arc_model import arc_batch, arc_loader, arc_model  # pyright: ignore[reportMissingImports]
+from our_model import our_batch, our_loader, our_model  # pyright: ignore[reportMissingImports]
+from shape import Shape  # pyright: ignore[reportMissingImports]
+from torch import nn
+
+from gnnvcell import keys
+from gnnvcell.fitting.config import OptimizerConfig
+from gnnvcell.fitting.optimizer import make_optimizer
+
+OURS, GENE, ALL = "gnnvcell", "arc-state, gene", "arc-state, all"
+SIDES = (OURS, GENE, ALL)
+CLIP = 10.0  # arc-state's default
+
+
+class Side:
+    """A model with what trains it and the sets it is given, again and again the same or from a folder of data."""
+
+    def __init__(self, name: str, shape: Shape, *, folder: Path | None = None, compiled: bool = False) -> None:
+        torch.manual_seed(0)
+        self.name = name
+        if name == OURS:
+            self.model: Any = our_model(shape)
+            self.optimizer: Any = make_optimizer(self.model, OptimizerConfig())
+            batch: Any = our_batch(shape, *shape.cells()) if folder is None else None
+            self.batches = itertools.repeat(batch) if folder is None else our_loader(shape, folder)
+            if compiled:
+                self.model.transformer.compile()
+        else:
+            space = "gene" if name == GENE else "all"
+            self.model = arc_model(shape, output_space=space)
+            self.optimizer = self.model.configure_optimizers()
+            batch = arc_batch(shape, *shape.cells(), output_space=space) if folder is None else None
+            self.batches = itertools.repeat(batch) if folder is None else arc_loader(shape, folder, output_space=space)
+
+    def step(self) -> None:
+        """One step of training."""
+        self.model.train()
+        batch = next(self.batches)
+        self.optimizer.zero_grad()
+        loss = self.model.loss(batch)["loss"] if self.name == OURS else self.model.training_step(batch, 0)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+
+    @torch.inference_mode()
+    def predict(self) -> None:
+        """All sets of a batch."""
+        self.model.eval()
+        batch = next(self.batches)
+        if self.name == OURS:
+            self.model(batch[keys.CONTROL_CELLS], batch[keys.CONDITIONS], batch[keys.BATCH])
+        else:
+            self.model.predict_step(batch, 0)
+
+
+def seconds(job: Callable[[Side], None], side: Side, arguments: argparse.Namespace) -> float:
+    """CPU time of some steps in one thread; the clock's for several threads."""
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
+    start = clock()
+    for _ in range(arguments.steps):
+        job(side)
+    return clock() - start
+
+
+def grown_memory(side: str, shape: Shape, steps: int = 3) -> float:
+    """Mebibytes that this process grows by at most."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    made = Side(side, shape)
+    for _ in range(steps):
+        made.step()
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def memory_of(side: str, spec: str, arguments: argparse.Namespace) -> float:
+    """``grown_memory`` in a process of its own."""
+    command = [sys.executable, __file__, "--memory-of", side, "--shapes", spec]
+    options = [f"--{name}={getattr(arguments, name)}" for name in ("genes", "sets", "threads")]
+    return float(subprocess.run([*command, *options], check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def contest(spec: str, arguments: argparse.Namespace) -> None:
+    """Print the lines of one shape."""
+    shape, folder = _shape(spec, arguments), arguments.data
+    sides = [Side(name, shape, folder=folder, compiled=arguments.compile and name == OURS) for name in SIDES]
+    jobs = {"training step": Side.step, "prediction": Side.predict}
+    for what, job in jobs.items():
+        for side in sides:
+            job(side)
+
+        rounds = [[seconds(job, side, arguments) for side in sides] for _ in range(arguments.rounds)]
+        times = np.array(rounds) / arguments.steps
+        name = what if folder is None else f"{what}, with reading"
+        for at, side in enumerate(sides):
+            _print(spec, name, side.name, f"{1e3 * np.median(times[:, at]):,.0f} ms", times[:, at] / times[:, 0])
+    if folder is None:
+        memory = [memory_of(side.name, spec, arguments) for side in sides]
+        for side, grown in zip(sides, memory, strict=True):
+            _print(spec, "peak memory", side.name, f"{grown:,.0f} MiB", np.array([grown / memory[0]]))
+
+
+def _print(spec: str, what: str, name: str, value: str, ratios: Any) -> None:
+    spread = f" ({ratios.min():.2f} to {ratios.max():.2f})" if len(ratios) > 1 else ""
+    print(f"| {spec} | {what} | {name} | {value} | {np.median(ratios):.2f}{spread} |", flush=True)
+
+
+def _shape(spec: str, arguments: argparse.Namespace) -> Shape:
+    hidden, layers, heads, set_size = map(int, spec.split(":"))
+    return Shape(hidden, layers, heads, set_size, arguments.genes, arguments.sets)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=["328:8:8:64", "328:8:8:256"])
+    parser.add_argument("--genes", type=int, default=2000)
+    parser.add_argument("--sets", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=1, help="steps, or predicted batches, of a round")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data", type=Path, help="folder that prepare.py wrote")
+    parser.add_argument("--compile", action="store_true", help="compile our transformer")
+    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.memory_of:
+        print(grown_memory(arguments.memory_of, _shape(arguments.shapes[0], arguments)))
+        return
+    print("| shape | what | side | time or memory | times ours |\n|---|---|---|---|---|")
+    for spec in arguments.shapes:
+        contest(spec, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ gives one number per set.
 
 from gnnvcell.nn.losses.distances import euclidean_distances
 from gnnvcell.nn.losses.energy import energy_distance
+from gnnvcell.nn.losses.graph_consistency import Consistency, GraphConsistency, GraphConsistencyConfig
 from gnnvcell.nn.losses.mmd import KERNELS, mmd
 from gnnvcell.nn.losses.pointwise import mse, mse_of_means
 from gnnvcell.nn.losses.set_loss import SetLoss, SetLossConfig, set_loss
@@ -14,6 +15,9 @@ from gnnvcell.nn.losses.wasserstein import sliced_wasserstein, wasserstein_1d
 
 __all__ = [
     "KERNELS",
+    "Consistency",
+    "GraphConsistency",
+    "GraphConsistencyConfig",
     "SetLoss",
     "SetLossConfig",
     "energy_distance",

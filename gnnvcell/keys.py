@@ -64,7 +64,7 @@ X_STATE = "X_state"  # obsm (cells, d) float32: cell embeddings of the state emb
 
 # --- batches of the state transition model, beside those of cell sets
 CONDITIONS = "conditions"  # PerturbationBatch of the sets: what was done to each
-FIELD = "field"  # (sets, genes) float32: effect that a model of effects predicts without having seen the perturbation
+FIELD = "field"  # (sets, genes + 1) float32: effect predicted by a model that did not see it, and log(1 + support)
 GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in the loss of a set
 PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
 CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells

@@ -16,7 +16,8 @@ from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import ConfigError
 from gnnvcell.graphs.controls import CONTROLS
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models import MODELS
+from gnnvcell.models import find_model
+from gnnvcell.models.cell_model import CellModel
 from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells
 
 NO_GRAPH = "-"
@@ -32,19 +33,24 @@ class _Job:
     arm: Arm
     task: HeldOutCells
     data_digest: str
+    label: str
     model: str
     config: Config
 
     @property
+    def uses_graph(self) -> bool:
+        return uses_graph(self.model, self.config)
+
+    @property
     def where(self) -> dict[str, Any]:
-        graph = self.arm.name if MODELS.get(self.model).uses_graph else NO_GRAPH
-        return {"model": self.model, "graph": graph, "control": self.arm.control, "split": self.arm.seed}
+        graph = self.arm.name if self.uses_graph else NO_GRAPH
+        return {"model": self.label, "graph": graph, "control": self.arm.control, "split": self.arm.seed}
 
     @property
     def key(self) -> str:
         content = {
             "data": self.data_digest,
-            "graph": self.arm.real.digest if MODELS.get(self.model).uses_graph else NO_GRAPH,
+            "graph": self.arm.real.digest if self.uses_graph else NO_GRAPH,
             "control": self.arm.control,
             "model": self.model,
             "config": self.config.digest(),
@@ -58,14 +64,36 @@ class _Job:
         graph, split = self.arm.graph, self.arm.seed
         scores, seconds = [], 0.0
         for group in self.task.groups:
+            model = find_model(self.model)(self.config)
             inputs = self.task.inputs(split, group)
+            cells = self.task.training_cells(split, group) if isinstance(model, CellModel) else None
             start = time.perf_counter()
-            model = MODELS.get(self.model)(self.config).fit(inputs.train, graph, seed=split)
-            prediction = model.predict(inputs.perturbations)
+            fitted = model.fit(inputs.train if cells is None else cells, graph, seed=split)  # type: ignore[arg-type]
+            prediction = fitted.predict(inputs.perturbations)
             seconds += time.perf_counter() - start
             scores.append(self.task.evaluate(prediction, split, group))
         rows = pd.concat(scores, ignore_index=True).to_dict(orient="records")
         return {"metrics": {"rows": rows}, "seconds": round(seconds, 3)}
+
+
+def uses_graph(model: str, config: Config) -> bool:
+    """Whether a model looks at the graph; of some models it is a setting."""
+    return bool(getattr(config, "uses_graph", find_model(model).uses_graph))
+
+
+def labelled(models: Sequence[str]) -> dict[str, str]:
+    """Label to model, of texts ``MODEL`` or ``LABEL=MODEL``.
+
+    Raises:
+        ConfigError: two models have one label.
+    """
+    found: dict[str, str] = {}
+    for text in models:
+        label, separator, model = text.partition("=")
+        if label in found:
+            raise ConfigError(f"two models are called {label!r}", remedy="name them apart: LABEL=MODEL")
+        found[label] = model if separator else label
+    return found
 
 
 def compare_on_cells(
@@ -87,9 +115,9 @@ def compare_on_cells(
     Args:
         task: the screen, what is held out, and the draws.
         graphs: name to graph.
-        models: names in ``MODELS``.
+        models: names of models, of effects or of cells; "LABEL=NAME" runs one again with other settings.
         controls: names in ``CONTROLS`` beside the real graph.
-        configs: model name to settings that differ from its defaults.
+        configs: label of a model to settings that differ from its defaults.
         data_digest: of all that the task depends on; needed to go on in ``out_dir``.
         out_dir: where finished runs are kept; a second call goes on where the first stopped.
         progress: show a progress bar.
@@ -125,15 +153,20 @@ def _jobs(
     configs: Mapping[str, Mapping[str, Any]],
     data_digest: str,
 ) -> Iterator[_Job]:
-    made = {name: MODELS.get(name).config_class.parse(configs.get(name, {}), where=f"model {name}") for name in models}
+    named = labelled(models)
+    made = {
+        label: find_model(name).config_class.parse(configs.get(label, {}), where=f"model {label}")
+        for label, name in named.items()
+    }
     first = next(iter(graphs))
     for name, graph in graphs.items():
         for control in (REAL, *controls):
             for split in range(task.splits):
                 arm = Arm(name, graph, control, split)
-                for model, config in made.items():
-                    if MODELS.get(model).uses_graph or (name == first and control == REAL):
-                        yield _Job(arm, task, data_digest, model, config)
+                for label, config in made.items():
+                    job = _Job(arm, task, data_digest, label, named[label], config)
+                    if job.uses_graph or (name == first and control == REAL):
+                        yield job
 
 
 def summarise_cells(

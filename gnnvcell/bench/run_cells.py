@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gnnvcell.bench.cells import compare_on_cells, format_cells, summarise_cells
+from gnnvcell.bench.cells import compare_on_cells, format_cells, labelled, summarise_cells
 from gnnvcell.bench.run import load_graphs, model_settings, provenance_of
 from gnnvcell.bench.sources import per_source_graphs
 from gnnvcell.config import Config, digest_of
@@ -17,14 +17,16 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.errors import ConfigError, DataError, did_you_mean
 from gnnvcell.files import sha256_of, write_text
-from gnnvcell.tasks.held_out_cells import HeldOutCells, leave_one_out, singles_to_doubles
+from gnnvcell.tasks.held_out_cells import HeldOutCells, in_folds, leave_one_out, singles_to_doubles
 
 
 class CellBenchConfig(Config):
     """What is held out, and how effects are taken.
 
     Args:
-        protocol: "leave-one-out": each perturbation in turn; "doubles": combinations from all singles.
+        protocol: "leave-one-out": each perturbation in turn; "folds": several at a time; "doubles": combinations from
+            all singles.
+        folds: of "folds": how many.
         singles_seen: of "doubles": how many of a combination's targets were measured alone.
         splits: draws of disjoint halves of the control cells.
         seed: of the draws.
@@ -33,7 +35,8 @@ class CellBenchConfig(Config):
         context: the cell type, where the file has several.
     """
 
-    protocol: Literal["leave-one-out", "doubles"] = "leave-one-out"
+    protocol: Literal["leave-one-out", "folds", "doubles"] = "leave-one-out"
+    folds: int = 4
     singles_seen: int = 2
     splits: int = 10
     seed: int = 0
@@ -81,7 +84,7 @@ def run_cell_bench(
         graph_dirs: folders of saved graphs; each is named after its folder.
         config: protocol.
         fields: columns of the file.
-        models, controls: names in ``MODELS`` and ``CONTROLS``.
+        models, controls: as of ``compare_on_cells``.
         per_source: also every source of each graph alone.
         groups: further strata by name, beside strong, weak and null effects.
         overrides: ``model.key=value`` settings.
@@ -106,7 +109,7 @@ def run_cell_bench(
         graphs,
         models=models,
         controls=controls,
-        configs=model_settings(overrides, models),
+        configs=model_settings(overrides, list(labelled(models))),
         data_digest=digest_of({**data, **config.model_dump(mode="json", exclude={"splits"})}),
         out_dir=out,
         progress=progress,
@@ -135,8 +138,10 @@ def _task(cells: Cells, config: CellBenchConfig) -> HeldOutCells:
     names = cells.perturbations[counts >= config.min_cells].tolist()
     if not names:
         raise DataError(f"no perturbation has {config.min_cells} cells", remedy="lower min_cells")
-    doubles = config.protocol == "doubles"
-    groups = singles_to_doubles(names, singles_seen=config.singles_seen) if doubles else leave_one_out(names)
+    if config.protocol == "doubles":
+        groups = singles_to_doubles(names, singles_seen=config.singles_seen)
+    else:
+        groups = in_folds(names, config.folds) if config.protocol == "folds" else leave_one_out(names)
     return HeldOutCells(
         cells,
         groups,

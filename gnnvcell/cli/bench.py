@@ -72,10 +72,17 @@ def _add_cells(verbs: Any) -> None:
         "--protocol",
         default="leave-one-out",
         metavar="NAME",
-        help="leave-one-out (default), or doubles: combinations from all singles",
+        help="leave-one-out (default), folds, or doubles: combinations from all singles",
     )
+    verb.add_argument("--folds", type=int, default=4, metavar="N", help="of the protocol folds (default: 4)")
     verb.add_argument("--singles-seen", type=int, default=2, metavar="N", help="doubles: targets measured alone (2)")
-    verb.add_argument("--models", nargs="+", required=True, metavar="MODEL", help="an unknown name lists all")
+    verb.add_argument(
+        "--models",
+        nargs="+",
+        required=True,
+        metavar="[LABEL=]MODEL",
+        help="a label tells settings of one model apart; an unknown name lists all",
+    )
     verb.add_argument("--controls", nargs="*", default=["rewired"], metavar="CONTROL", help="default: rewired")
     verb.add_argument("--splits", type=int, default=10, metavar="N", help="draws of control halves (default: 10)")
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
@@ -100,7 +107,7 @@ def run_cells(arguments: argparse.Namespace) -> int:
     from gnnvcell.bench.cells import format_cells
     from gnnvcell.bench.run_cells import CellBenchConfig, run_cell_bench
 
-    settings = ("protocol", "singles_seen", "splits", "seed", "min_cells", "target_sum", "context")
+    settings = ("protocol", "folds", "singles_seen", "splits", "seed", "min_cells", "target_sum", "context")
     result = run_cell_bench(
         arguments.cells,
         arguments.graph,

@@ -180,6 +180,21 @@ class EffectTable:
             cells=None if self.cells is None else self.cells[rows],
         )
 
+    def take_genes(self, columns: NDArray | Sequence) -> "EffectTable":
+        """The genes at ``columns`` (indices or a mask), in that order; perturbations stay as they are."""
+        columns = np.asarray(columns)
+        return EffectTable(
+            self.values[:, columns],
+            self.measured[:, columns],
+            self.perturbations,
+            self.genes[columns],
+            kind=self.kind,
+            split=self.split,
+            context=self.contexts,
+            control={name: means[columns] for name, means in self.control.items()},
+            cells=self.cells,
+        )
+
     def of_context(self, *names: str) -> "EffectTable":
         """The rows of one or more contexts.
 

@@ -1,5 +1,9 @@
 """Named models of perturbation effects: configuration, ``fit``, ``predict``. Importing the package registers all."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gnnvcell.errors import ConfigError, did_you_mean
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.baselines import (
     Additive,
@@ -14,6 +18,7 @@ from gnnvcell.models.baselines import (
     RandomForest,
     SameTargetTransfer,
 )
+from gnnvcell.models.cell_model import CELL_MODELS, CellModel
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
 from gnnvcell.models.knn import Knn, KnnConfig
 from gnnvcell.models.logistic import Logistic, LogisticConfig
@@ -22,11 +27,18 @@ from gnnvcell.models.propagation import Propagation, PropagationConfig
 from gnnvcell.models.ridge import Ridge, RidgeConfig
 from gnnvcell.models.smoother import Smoother, SmootherConfig
 from gnnvcell.models.source_propagation import SourcePropagation, SourcePropagationConfig
+from gnnvcell.models.state_embedding import StateEmbedding, StateEmbeddingConfig
+from gnnvcell.models.state_transition import StateTransition, StateTransitionConfig
+
+if TYPE_CHECKING:
+    from gnnvcell.models.state_embedding.lightning_model import StateEmbeddingModel
 
 __all__ = [
+    "CELL_MODELS",
     "MODELS",
     "Additive",
     "CellMean",
+    "CellModel",
     "ContextMean",
     "EffectModel",
     "GeneMean",
@@ -54,4 +66,29 @@ __all__ = [
     "SmootherConfig",
     "SourcePropagation",
     "SourcePropagationConfig",
+    "StateEmbedding",
+    "StateEmbeddingConfig",
+    "StateEmbeddingModel",
+    "StateTransition",
+    "StateTransitionConfig",
+    "find_model",
 ]
+
+
+def find_model(name: str) -> type[EffectModel] | type[CellModel]:
+    """A model of effects or of cells by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name in CELL_MODELS:
+        return CELL_MODELS.get(name)
+    if name not in MODELS:
+        raise ConfigError(f"unknown model {name!r}", remedy=did_you_mean(name, [*MODELS, *CELL_MODELS]))
+    return MODELS.get(name)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "StateEmbeddingModel":  # a LightningModule, and Lightning takes seconds to import
+        return importlib.import_module("gnnvcell.models.state_embedding.lightning_model").StateEmbeddingModel
+    raise AttributeError(f"module 'gnnvcell.models' has no attribute {name!r}")

@@ -100,6 +100,23 @@ class PerturbationBatch:
             compounds=len(place),
         )
 
+    def take(self, perturbations: Int[Tensor, " chosen"]) -> "PerturbationBatch":
+        """Some of the perturbations, in any order and with repeats; ``unknown`` stays that of all."""
+        count = torch.bincount(self.owner, minlength=len(self))
+        start, chosen = count.cumsum(0) - count, count[perturbations]
+        owner = torch.repeat_interleave(torch.arange(len(perturbations), device=count.device), chosen)
+        within = torch.arange(len(owner), device=count.device) - (chosen.cumsum(0) - chosen)[owner]
+        at = start[perturbations][owner] + within
+        return replace(
+            self,
+            target=self.target[at],
+            is_compound=self.is_compound[at],
+            owner=owner,
+            mode=self.mode[perturbations],
+            strength=self.strength[perturbations],
+            has_strength=self.has_strength[perturbations],
+        )
+
     def to(self, device: torch.device | str) -> "PerturbationBatch":
         """The batch with its tensors on a device."""
         moved = {

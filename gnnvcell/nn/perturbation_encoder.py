@@ -20,7 +20,8 @@ class PerturbationEncoder(nn.Module):
     For a target t of perturbation p, with the feature sets s of its kind (gene or compound)::
 
         e_t = mean_s [ LayerNorm(MLP_s(x_st)) where s has features of t, else learned vector u_s ]
-        h_t = e_t + m_mode(p) + a_p,     a_p = MLP(strength_p) where it is known, else a learned vector
+        h_t = e_t + m_mode(p) + a_p,     a_p = MLP(strength_p) where it is known, else a learned vector,
+                                       and nothing without ``strengths``
         z_t = h_t + MLP([h_t])
         z_p = sum_t z_t, or sum_t softmax_t(w . tanh(V z_t)) z_t;     the learned vector m_control for a control
 
@@ -41,14 +42,18 @@ class PerturbationEncoder(nn.Module):
         depth: number of linear layers of each projection of features, at least 1.
         pooling: "sum" or "attention".
         dropout: of hidden units, while training.
+        hide: share of targets that are taken for missing in a feature set, while training. It is how the vectors u_s of
+            missing targets are learned where training has none: as what a perturbation does that nothing is known of.
+        strengths: whether strengths are encoded; an encoder that never saw any has nothing to say of them.
 
     Shapes: features (genes, width) or (compounds, width), present (genes,) or (compounds,); result (perturbations, d).
 
     Raises:
-        ConfigError: sizes that are not positive, no features at all, a name for two sets, or an unknown pooling.
+        ConfigError: sizes that are not positive, no features at all, a name for two sets, an unknown pooling, or a
+            share outside of [0, 1).
         ModelError: on ``forward``: feature sets missing or unknown, of another size than the batch's genes or
-            compounds, values that are not finite where present, or a batch with a kind of target that the encoder has
-            no features for.
+            compounds, values that are not finite where present, a batch with a kind of target that the encoder has
+            no features for, or with strengths where the encoder was made without.
 
     Example:
         >>> from gnnvcell.perturbation import Perturbation
@@ -69,19 +74,23 @@ class PerturbationEncoder(nn.Module):
         depth: int = 2,
         pooling: Literal["sum", "attention"] = "sum",
         dropout: float = 0.0,
+        hide: float = 0.0,
+        strengths: bool = True,
     ) -> None:
         super().__init__()
         self._widths = {GENE: dict(gene_features or {}), COMPOUND: dict(compound_features or {})}
         sets = self._widths[GENE] | self._widths[COMPOUND]
-        _check(out_feats, hidden, depth, pooling, self._widths)
-        self.out_feats, self.pooling = out_feats, pooling
+        _check(out_feats, hidden, depth, pooling, self._widths, hide)
+        self.out_feats, self.pooling, self.hide = out_feats, pooling, hide
         self.project = nn.ModuleDict(
             {name: _projection(width, hidden, out_feats, depth, dropout) for name, width in sets.items()}
         )
         self.absent = nn.ParameterDict({name: _vector(out_feats) for name in sets})
         self.mode = nn.Embedding(len(MODES), out_feats)
-        self.strength = nn.Sequential(nn.Linear(len(UNITS), hidden), nn.SiLU(), nn.Linear(hidden, out_feats))
-        self.no_strength = _vector(out_feats)
+        self.strength = self.no_strength = None
+        if strengths:
+            self.strength = nn.Sequential(nn.Linear(len(UNITS), hidden), nn.SiLU(), nn.Linear(hidden, out_feats))
+            self.no_strength = _vector(out_feats)
         self.mix = nn.Sequential(
             nn.LayerNorm(out_feats),
             nn.Linear(out_feats, hidden),
@@ -110,15 +119,17 @@ class PerturbationEncoder(nn.Module):
         """
         masks = dict(present or {})
         self._require_fitting(batch, features, masks)
-        entity = torch.zeros(len(batch.target), self.out_feats, device=self.no_strength.device)
+        entity = torch.zeros(len(batch.target), self.out_feats, device=self.mode.weight.device)
         for kind, of_kind in ((GENE, ~batch.is_compound), (COMPOUND, batch.is_compound)):
             rows = of_kind.nonzero()[:, 0]
             if len(rows):
                 found = [self._entity(name, batch.target[rows], features[name], masks) for name in self._widths[kind]]
                 entity = entity.index_copy(0, rows, torch.stack(found).mean(dim=0))
-        strength = torch.where(batch.has_strength[:, None], self.strength(batch.strength), self.no_strength)
         mode = self.mode(batch.mode)
-        encoded = entity + (mode + strength)[batch.owner]
+        how = mode
+        if self.strength is not None and self.no_strength is not None:
+            how = mode + torch.where(batch.has_strength[:, None], self.strength(batch.strength), self.no_strength)
+        encoded = entity + how[batch.owner]
         pooled = self._pool(encoded + self.mix(encoded), batch.owner, len(batch))
         return torch.where((batch.mode == _CONTROL)[:, None], mode, pooled)
 
@@ -135,7 +146,10 @@ class PerturbationEncoder(nn.Module):
 
     def _entity(self, name: str, target: Tensor, features: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
         """(targets, d) of one feature set; only rows that hold something are projected."""
-        rows = _present(target, masks.get(name)).nonzero()[:, 0]
+        there = _present(target, masks.get(name))
+        if self.training and self.hide > 0:
+            there = there & (torch.rand(len(target), device=target.device) >= self.hide)
+        rows = there.nonzero()[:, 0]
         given = features[target[rows]]
         if not bool(torch.isfinite(given).all()):
             raise ModelError(
@@ -154,6 +168,12 @@ class PerturbationEncoder(nn.Module):
     def _require_fitting(
         self, batch: PerturbationBatch, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]
     ) -> None:
+        if self.strength is None and bool(batch.has_strength.any()):
+            raise ModelError(
+                "the encoder was made without strengths, and the batch has some",
+                expected="perturbations without a dose, as in training",
+                remedy="leave the amount out (A|KO in place of A|KO@0.5), or train on data with doses",
+            )
         counts = {GENE: batch.genes, COMPOUND: batch.compounds}
         used = {GENE: bool((~batch.is_compound).any()), COMPOUND: bool(batch.is_compound.any())}
         for kind, widths in self._widths.items():
@@ -210,11 +230,15 @@ def _vector(width: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(width))
 
 
-def _check(out_feats: int, hidden: int, depth: int, pooling: str, widths: Mapping[str, Mapping[str, int]]) -> None:
+def _check(
+    out_feats: int, hidden: int, depth: int, pooling: str, widths: Mapping[str, Mapping[str, int]], hide: float
+) -> None:
     sizes = {"out_feats": out_feats, "hidden": hidden, "depth": depth} | dict(widths[GENE]) | dict(widths[COMPOUND])
     bad = {name: size for name, size in sizes.items() if size < 1}
     if bad:
         raise ConfigError(f"sizes of the perturbation encoder are not positive: {bad}", expected="1 or more")
+    if not 0 <= hide < 1:
+        raise ConfigError(f"a share of {hide} of the targets cannot be hidden", expected="0 or more, below 1")
     if pooling not in ("sum", "attention"):
         raise ConfigError(f"unknown pooling {pooling!r}", remedy=did_you_mean(pooling, ("sum", "attention")))
     if not widths[GENE] and not widths[COMPOUND]:

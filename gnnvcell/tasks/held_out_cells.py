@@ -45,6 +45,24 @@ def leave_one_out(names: Sequence[str] | NDArray) -> list[HeldOutGroup]:
     ]
 
 
+def in_folds(names: Sequence[str] | NDArray, folds: int) -> list[HeldOutGroup]:
+    """Perturbations in sorted order, dealt out to folds held out in turn; fold k has every ``folds``-th from the
+    k-th on. Others that share a target with a held-out one are not learned from.
+
+    Raises:
+        DataError: fewer perturbations than folds, or fewer than two folds.
+    """
+    targets = {name: set(Perturbation.parse(name).targets) for name in sorted(map(str, names))}
+    if not 2 <= folds <= len(targets):
+        raise DataError(f"{len(targets)} perturbations cannot be held out in {folds} folds", expected="2 or more folds")
+    groups = []
+    for fold in range(folds):
+        test = tuple(targets)[fold::folds]
+        of_test = set[str]().union(*(targets[name] for name in test))
+        groups.append(HeldOutGroup(test, tuple(name for name in targets if not targets[name] & of_test)))
+    return groups
+
+
 def singles_to_doubles(names: Sequence[str] | NDArray, *, singles_seen: int = 2) -> list[HeldOutGroup]:
     """All combinations of which ``singles_seen`` targets were measured alone, to be predicted from all singles.
 
@@ -74,7 +92,7 @@ class HeldOutCells:
 
     Args:
         cells: the screen.
-        groups: what is held out together; ``leave_one_out`` or ``singles_to_doubles``.
+        groups: what is held out together; ``leave_one_out``, ``in_folds`` or ``singles_to_doubles``.
         splits: draws of the halves.
         seed: of the draws.
         min_cells: perturbations with fewer cells are neither learned from nor predicted.
@@ -112,6 +130,7 @@ class HeldOutCells:
         self._train: list[EffectTable] = []
         self._truth: list[EffectTable] = []
         self._halves: list[tuple[EffectTable, EffectTable]] = []
+        self._controls: list[NDArray[np.bool_]] = []  # (cells,) those of training
 
         def effects(perturbed: NDArray, controls: NDArray, fewest: int = 1) -> EffectTable:
             return cell_effects(cells, rows=perturbed | controls, min_cells=fewest, target_sum=target_sum)
@@ -119,6 +138,7 @@ class HeldOutCells:
         perturbed = cells.code >= 0
         for _ in range(splits):
             first, second = _halves(cells, cells.is_control, rng)
+            self._controls.append(first)
             self._train.append(effects(perturbed, first, min_cells))
             self._truth.append(effects(perturbed, second, min_cells))
             some, rest = _halves(cells, perturbed, rng)
@@ -146,6 +166,11 @@ class HeldOutCells:
         """Training effects against one half of the controls, and the names to predict."""
         train = self._train[split]
         return TaskInputs(train.take(np.isin(train.perturbations, group.train)), np.array(group.test))
+
+    def training_cells(self, split: int, group: HeldOutGroup) -> Cells:
+        """The cells behind the training effects of ``inputs``: of training perturbations, and half the controls."""
+        inside = np.append(np.isin(self.cells.perturbations, group.train), [False, False])
+        return self.cells.take_cells(inside[self.cells.code] | self._controls[split])
 
     def evaluate(self, prediction: NamedPrediction, split: int, group: HeldOutGroup) -> pd.DataFrame:
         """One row per held-out perturbation: ``SCORES`` over all genes but its targets.

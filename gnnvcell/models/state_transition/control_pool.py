@@ -1,0 +1,104 @@
+"""ControlPool: control cells of one cell type, cut into sets that a prediction begins from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from gnnvcell.data.cell_sets.expression import expression_of, gene_columns
+from gnnvcell.data.cell_sets.planning import plan_sets
+from gnnvcell.data.cells import Cells
+from gnnvcell.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ControlPool:
+    """Control cells as the model reads them.
+
+    Args:
+        name: of the cell type.
+        values: (cells, genes) float32 CSR, log1p expression in the order of the model's genes.
+        batch: (cells,) name of each cell's batch.
+        embeddings: (cells, d) float32; None outside of embedding space.
+    """
+
+    name: str
+    values: Any
+    batch: NDArray
+    embeddings: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        cells: Cells,
+        genes: NDArray,
+        *,
+        target_sum: float | None,
+        most: int | None = None,
+        seed: int = 0,
+        embeddings: NDArray | None = None,
+    ) -> "ControlPool":
+        """The controls among cells of one cell type.
+
+        Args:
+            cells: cells of one cell type.
+            genes: (genes,) names that are wanted.
+            target_sum: what counts are scaled to.
+            most: cells that are kept, drawn at random within batches in proportion; all when left out.
+            seed: of the draw.
+            embeddings: (cells, d), of all cells.
+
+        Raises:
+            DataError: no controls, several cell types, or genes that the cells lack.
+        """
+        cells.require_controls()
+        rows = np.flatnonzero(cells.is_control)
+        found = np.unique(cells.context_code[rows])
+        if len(found) > 1:
+            raise DataError(
+                "the control cells are of several cell types",
+                expected="one",
+                found=", ".join(map(str, cells.contexts[found][:5])),
+                remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
+            )
+        if most is not None and len(rows) > most:
+            rows = _spread(rows, cells.batch_code[rows], most, np.random.default_rng([seed, 2]))
+        columns = gene_columns(cells, [str(gene) for gene in genes])
+        values = expression_of(cells.take(rows), cells.values, columns, target_sum)
+        own = None if embeddings is None else np.asarray(embeddings, dtype=np.float32)[rows]
+        return cls(str(cells.contexts[found[0]]), values, cells.batches[cells.batch_code[rows]], own)
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(genes,) mean expression."""
+        return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel() / len(self)
+
+    def sets(self, size: int, *, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray]:
+        """All cells in sets of one batch: (sets, size) rows, (sets, size) mask, False where a cell was drawn again, and
+        (sets,) batch names.
+        """
+        names, code = np.unique(self.batch, return_inverse=True)
+        plan, _ = plan_sets(np.arange(len(self)), code, size, np.random.default_rng([seed, 3]), fill=True)
+        return plan.rows, plan.mask, names[code[plan.rows[:, 0]]]
+
+    def dense(self, rows: NDArray) -> NDArray[np.float32]:
+        """Values of some cells, (..., genes)."""
+        rows = np.asarray(rows)
+        return np.asarray(self.values[rows.ravel()].toarray()).reshape(*rows.shape, -1)
+
+    def take(self, rows: NDArray) -> "ControlPool":
+        """Some of the cells."""
+        own = None if self.embeddings is None else self.embeddings[rows]
+        return ControlPool(self.name, sp.csr_array(self.values[rows]), self.batch[rows], own)
+
+
+def _spread(rows: NDArray, batch: NDArray, most: int, rng: np.random.Generator) -> NDArray:
+    """Rows such that every batch keeps its share of them: each k-th of the rows, in random order within batches."""
+    order = np.lexsort((rng.random(len(rows)), batch))
+    chosen = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
+    return np.sort(rows[order[chosen]])

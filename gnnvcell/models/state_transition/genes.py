@@ -1,0 +1,51 @@
+"""Which genes a transition model predicts, and which of them it reads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.moments import Moments
+from gnnvcell.data.passes import read_through
+from gnnvcell.data.variable_genes import variable_genes
+
+
+@dataclass(frozen=True, eq=False)
+class ModelGenes:
+    """Names of genes.
+
+    Args:
+        predicted: (genes,) in the order of the file.
+        read: (inputs,) positions among them; None where all are read.
+    """
+
+    predicted: NDArray
+    read: NDArray[np.int64] | None
+
+    @classmethod
+    def chosen(cls, cells: Cells, *, predicted: int | None, read: int | None, progress: bool = False) -> "ModelGenes":
+        """The most variable genes over the cells, as scanpy ranks them ("seurat"); targets are always predicted.
+
+        Args:
+            cells: training cells.
+            predicted, read: how many; all when left out.
+            progress: a bar on stderr.
+        """
+        genes = cells.genes
+        if predicted is None and read is None:
+            return cls(genes, None)
+        moments = Moments(cells)
+        read_through(cells, moments, what="moments of genes", progress=progress)
+        means, variances = moments.of_linear()
+        inside = np.arange(len(genes))
+        if predicted is not None and predicted < len(genes):
+            targets = {name for one in cells.targets for name in one.targets}
+            inside = np.flatnonzero(_most_variable(means, variances, predicted) | np.isin(genes, sorted(targets)))
+        if read is None or read >= len(inside):
+            return cls(genes[inside], None)
+        return cls(genes[inside], np.flatnonzero(_most_variable(means[inside], variances[inside], read)))
+
+
+def _most_variable(means: NDArray, variances: NDArray, count: int) -> NDArray[np.bool_]:
+    return variable_genes(means, variances, n_top=count)["highly_variable"].to_numpy()

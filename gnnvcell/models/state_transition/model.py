@@ -1,0 +1,394 @@
+"""StateTransition: STATE's transition model with the gene graph in it, from cells to predictions."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gnnvcell.config import digest_of
+from gnnvcell.data.cell_sets import CellSetConfig, CellSets
+from gnnvcell.data.cell_sums import median_total
+from gnnvcell.data.cells import Cells
+from gnnvcell.data.pseudobulk import cell_effects
+from gnnvcell.data.values import ValueKind
+from gnnvcell.errors import ConfigError, ModelError, did_you_mean
+from gnnvcell.features import FeatureTable
+from gnnvcell.fitting.config import FitConfig
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.base import Prediction
+from gnnvcell.models.cell_model import CELL_MODELS, CellModel
+from gnnvcell.models.effect_prior import EffectPrior
+from gnnvcell.models.measured_neighbours import measured_neighbours
+from gnnvcell.models.state_transition import storage
+from gnnvcell.models.state_transition.config import StateTransitionConfig
+from gnnvcell.models.state_transition.control_pool import ControlPool
+from gnnvcell.models.state_transition.gate import EvidenceGate
+from gnnvcell.models.state_transition.genes import ModelGenes
+from gnnvcell.models.state_transition.network import TransitionNetwork
+from gnnvcell.models.state_transition.parts import TransitionParts
+from gnnvcell.models.state_transition.predicting import NetworkEffects, network_effects
+from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets, parsed
+from gnnvcell.nn.perturbation_batch import PerturbationBatch
+from gnnvcell.perturbation import Perturbation
+
+if TYPE_CHECKING:
+    from gnnvcell.fitting import FitResult
+
+_COUNTS_PER_CELL = 1e4
+
+
+@CELL_MODELS.register("state_transition")
+class StateTransition(CellModel):
+    """A set transformer from control cells and a perturbation to perturbed cells (STATE's ST; Adduri et al. 2025).
+
+    See ``TransitionNetwork`` for the formula and ``StateTransitionConfig`` for the choices.
+
+    Args:
+        config: settings, or ``StateTransitionConfig.preset("small")``.
+        graph: the gene graph.
+        features: "esm" and "compound" to tables of features, for the encoders of these names.
+
+    Raises:
+        ModelError: on ``fit``, an encoder lacks its graph or features, or there are fewer than two perturbations.
+        DataError: on ``fit``, no controls, a batch without controls, or values that are neither counts nor log1p.
+
+    Example:
+        >>> model = StateTransition(StateTransitionConfig.preset("tiny"), graph=graph)  # doctest: +SKIP
+        >>> model.fit(adata).predict(["STAT1", "JAK2+STAT1"]).values.shape  # doctest: +SKIP
+        (2, 2000)
+    """
+
+    config_class = StateTransitionConfig
+    config: StateTransitionConfig
+
+    def __init__(
+        self,
+        config: StateTransitionConfig | None = None,
+        *,
+        graph: GeneGraph | None = None,
+        features: Mapping[str, FeatureTable] | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._graph, self._features = graph, dict(features or {})
+        self._network: TransitionNetwork | None = None
+        self._parts: TransitionParts | None = None
+        self._priors: dict[str, EffectPrior] = {}
+        self.result: FitResult | None = None  # of the last fit
+
+    # --- learning
+
+    def fit(
+        self,
+        train: Cells | ad.AnnData,
+        graph: GeneGraph | None = None,
+        *,
+        seed: int = 0,
+        validation: Cells | ad.AnnData | None = None,
+        training: FitConfig | None = None,
+        begin: Callable[[TransitionNetwork], object] | None = None,
+        out_dir: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> "StateTransition":
+        """Learn from cells, and return the model with the weights of its best validation.
+
+        Args:
+            train: cells of training perturbations, and controls.
+            graph: the gene graph; that of the constructor when left out.
+            seed: of weights, sets and the draw of validation perturbations.
+            validation: cells of perturbations that are no part of training, and controls; when left out, a share of the
+                training perturbations (``config.validation``) is held out.
+            training: settings of training; ``config.training`` when left out.
+            begin: called with the new network before training, for example to take weights over from another run.
+            begin: called with the network before it is trained, to give it weights of another run or to freeze parts.
+            out_dir: folder of the run (``gnnvcell.fitting.fit``).
+            resume: go on with the run in ``out_dir``.
+            progress: a bar on stderr.
+        """
+        from gnnvcell.fitting import fit
+
+        cells, held_out = self._divided(_cells(train), validation, seed)
+        self._priors = {}
+        self._parts = parts = self._assembled(cells, graph if graph is not None else self._graph, seed, progress)
+        self._network = network = parts.network()
+        if begin is not None:
+            begin(network)
+        loader = self._loader(cells, seed)
+        validating = self._loader(held_out, seed) if held_out is not None else None
+        settings = (training or self.config.training).model_copy(update={"seed": seed})
+        if validating is None:
+            settings = settings.model_copy(update={"patience": None})
+        self.result = fit(
+            network, loader, validating, config=settings, out_dir=out_dir, resume=resume, progress=progress
+        )
+        network.eval()
+        if self.config.fallback is not None:
+            parts.gate = self._fitted_gate(held_out)
+        return self
+
+    def _divided(
+        self, cells: Cells, validation: Cells | ad.AnnData | None, seed: int
+    ) -> tuple[Cells, Cells | None]:
+        """Cells to learn from and to validate on; a perturbation is on one side only, controls on both."""
+        cells.require_controls()
+        if validation is not None:
+            other = _cells(validation)
+            both = sorted({*cells.perturbations.tolist()} & {*other.perturbations.tolist()})
+            if both:
+                raise ModelError(
+                    f"{both[0]!r} is in training and in validation",
+                    expected="other perturbations in validation than in training",
+                    remedy="split by perturbation: gnnvcell data split",
+                )
+            return cells, other
+        names = sorted(cells.perturbations.tolist(), key=lambda name: digest_of([seed, "validation", name]))
+        count = math.ceil(self.config.validation * len(names))
+        if len(names) - count < 2:
+            raise ModelError(
+                "too few perturbations to learn from",
+                expected=f"two, beside {count} for validation",
+                found=", ".join(names) or "none",
+            )
+        if not count:
+            return cells, None
+        chosen = np.isin(cells.perturbations, names[:count])
+        held = np.append(chosen, [False, False])[cells.code]  # codes -1 and -2 are the last two
+        control = cells.is_control
+        return cells.take_cells(~held), cells.take_cells(held | control)
+
+    def _assembled(self, cells: Cells, graph: GeneGraph | None, seed: int, progress: bool) -> TransitionParts:
+        cfg = self.config
+        genes = ModelGenes.chosen(cells, predicted=cfg.genes, read=cfg.input_genes, progress=progress)
+        target = cfg.target_sum
+        if target is None:
+            target = median_total(cells) if cells.values is ValueKind.COUNTS else _COUNTS_PER_CELL
+        controls = {}
+        for code, name in enumerate(cells.contexts.tolist()):
+            own = cells.take_cells(cells.context_code == code)
+            controls[name] = ControlPool.of(own, genes.predicted, target_sum=target, most=cfg.kept_controls, seed=seed)
+        effects = None
+        if "field" in cfg.encoders or cfg.fallback is not None:
+            effects = cell_effects(cells, matching=cfg.controls, target_sum=target, keep_targets=True)
+            effects = effects.take_genes(_columns(effects.genes, genes.predicted))
+        return TransitionParts(
+            cfg,
+            genes,
+            target,
+            cells.batches.tolist(),
+            cells.perturbations.tolist(),
+            TransitionParts.seen_targets(cells),
+            controls,
+            any(len(one.targets) > 1 for one in cells.targets),
+            any(one.amount is not None for one in cells.targets),
+            graph,
+            self._features,
+            effects,
+            seed=seed,
+        )
+
+    def _loader(self, cells: Cells, seed: int) -> TransitionSets:
+        parts = self._ready()
+        config = CellSetConfig(
+            set_size=self.config.set_size,
+            controls=self.config.controls,
+            genes=tuple(map(str, parts.genes.predicted)),
+            target_sum=parts.target_sum,
+            seed=seed,
+        )
+        sets = CellSets(cells, config)
+        facts = SetFacts.of(
+            sets,
+            conditions=self._conditions([sets.cells.targets[code] for code in range(len(sets.perturbations))]),
+            batches=parts.batches,
+            prior=self._prior(self.config.field_model) if "field" in self.config.encoders else None,
+            weights=self._effect_sizes(cells) if self.config.loss.de_weight > 0 else None,
+        )
+        return TransitionSets(sets.loader(self.config.sets_per_batch), facts)
+
+    def _effect_sizes(self, cells: Cells) -> Tensor:
+        """(contexts, perturbations, genes) size of the measured effects; 0 where a perturbation is not in a context."""
+        parts = self._ready()
+        effects = cell_effects(cells, matching=self.config.controls, target_sum=parts.target_sum, keep_targets=True)
+        row = {pair: at for at, pair in enumerate(zip(effects.contexts, effects.perturbations, strict=True))}
+        sizes = np.zeros((len(cells.contexts), len(cells.perturbations), len(parts.genes.predicted)), dtype=np.float32)
+        columns = _columns(effects.genes, parts.genes.predicted)
+        for (context, name), at in row.items():
+            place = np.flatnonzero(cells.contexts == context)[0], np.flatnonzero(cells.perturbations == name)[0]
+            sizes[place] = np.abs(effects.values[at, columns])
+        return torch.from_numpy(sizes)
+
+    def _prior(self, name: str) -> EffectPrior:
+        """A model of effects fitted to the training effects; kept."""
+        parts = self._ready()
+        if name not in self._priors:
+            if parts.effects is None or parts.graph is None:
+                raise ModelError("the model has no training effects to fit a prior to")
+            self._priors[name] = EffectPrior(
+                name, parts.effects, parts.graph, folds=self.config.folds, seed=parts.seed
+            )
+        return self._priors[name]
+
+    def _fitted_gate(self, held_out: Cells | None) -> EvidenceGate:
+        """The mixture of network and fallback that is best on the validation perturbations."""
+        if held_out is None:
+            raise ConfigError(
+                "the fallback is weighed on validation perturbations, and there are none",
+                remedy="set validation to a share above 0, or give validation cells",
+            )
+        parts = self._ready()
+        truth = cell_effects(held_out, matching=self.config.controls, target_sum=parts.target_sum)
+        network, fallback, support, true, weight = [], [], [], [], []
+        columns = _columns(truth.genes, parts.genes.predicted)
+        for context in truth.context_names:
+            rows = np.flatnonzero(truth.contexts == context)
+            names = truth.perturbations[rows]
+            network.append(self._by_network(names, self._pool(context)).values)
+            fallback.append(self._prior(str(self.config.fallback)).effects(names, context).values)
+            support.append(self._support(names))
+            true.append(truth.values[rows][:, columns])
+            weight.append(truth.measured[rows][:, columns])
+        return EvidenceGate.fit(*map(np.concatenate, (network, fallback, support, true, weight)))
+
+    # --- on disk
+
+    def save(self, path: str | Path) -> Path:
+        """Write a folder with all that predictions need: settings, weights, control cells, graph, features.
+
+        Raises:
+            ModelError: the model was not fitted.
+            FileFormatError: the folder holds something other than a model.
+        """
+        parts = self._ready()
+        assert self._network is not None
+        return storage.save(self._network, parts, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "StateTransition":
+        """Read what ``save`` wrote, or the model of a run; nothing in the folder is executed.
+
+        Raises:
+            FileFormatError: no such model is there, a file is missing, or another version wrote it.
+            ModelError: a file was changed or damaged.
+        """
+        network, parts = storage.load(path)
+        model = cls(parts.config, graph=parts.graph, features=parts.tables)
+        model._network, model._parts = network, parts
+        return model
+
+    # --- predicting
+
+    def predict(
+        self, perturbations: Sequence[str] | NDArray, *, context: Cells | ad.AnnData | str | None = None
+    ) -> Prediction:
+        """Predict the change of mean expression (natural log units) under any perturbations.
+
+        Args:
+            perturbations: names, seen or not, "A+B" for several targets.
+            context: control cells to begin from, or the name of a cell type of training, whose kept controls are taken;
+                may be left out where training had one cell type.
+
+        Raises:
+            ModelError: the model was not fitted, or the cell type is unknown or missing.
+            DataError: control cells that lack genes of the model, or are no controls.
+        """
+        names, pool = np.asarray(perturbations, dtype=str), self._pool(context)
+        values, support = self._by_network(names, pool).values, self._support(names)
+        parts = self._ready()
+        if parts.gate is not None:
+            prior = self._prior(str(self.config.fallback))
+            fallback = prior.effects(names, self._known_context(pool.name)).values
+            values = parts.gate.mixed(values, fallback, support)
+        return Prediction(values.astype(np.float32), names, parts.genes.predicted, support, pool.name)
+
+    def _by_network(self, names: NDArray, pool: ControlPool) -> NetworkEffects:
+        parts, network = self._ready(), self._network
+        assert network is not None
+        field = None
+        if "field" in self.config.encoders:
+            field = self._prior(self.config.field_model).effects(names, self._known_context(pool.name)).field
+        network.eval()
+        return network_effects(
+            network,
+            pool,
+            self._conditions(parsed(names)),
+            size=self.config.set_size,
+            batches=parts.batches,
+            field=field,
+        )
+
+    def _support(self, names: NDArray) -> NDArray[np.float32]:
+        """(perturbations,) measured perturbations beside each in the graph, itself too."""
+        parts = self._ready()
+        seen = np.isin(names, parts.perturbations)
+        if parts.graph is None:
+            return seen.astype(np.float32)
+        return (measured_neighbours(parts.graph, names, parts.perturbations) + seen).astype(np.float32)
+
+    def _conditions(self, perturbations: Sequence[Perturbation]) -> PerturbationBatch:
+        """Perturbations as the network takes them; a network that reads only the field looks no target up."""
+        targets = self._network.targets if self._network is not None else None
+        if targets is None:
+            return PerturbationBatch.of(perturbations, genes=["-"])
+        return PerturbationBatch.of(perturbations, genes=targets.vocab, compounds=targets.compounds)
+
+    def _pool(self, context: Cells | ad.AnnData | str | None) -> ControlPool:
+        parts = self._ready()
+        if isinstance(context, Cells | ad.AnnData):
+            return ControlPool.of(
+                _cells(context), parts.genes.predicted, target_sum=parts.target_sum, most=self.config.kept_controls
+            )
+        known = parts.controls
+        if context is None and len(known) == 1:
+            return next(iter(known.values()))
+        if context is None:
+            raise ModelError("the context to predict for is missing", remedy=f"context= one of {', '.join(known)}")
+        if context not in known:
+            raise ModelError(
+                f"the model was not trained in the context {context!r}",
+                remedy=f"{did_you_mean(context, known)}; or give its control cells",
+            )
+        return known[context]
+
+    def _known_context(self, name: str) -> str | None:
+        """The context as priors know it; None, their own default, for a new cell type."""
+        return name if name in self._ready().controls else None
+
+    @property
+    def network(self) -> TransitionNetwork:
+        """The network of a fitted model.
+
+        Raises:
+            ModelError: the model was not fitted.
+        """
+        self._ready()
+        assert self._network is not None
+        return self._network
+
+    def loader(self, cells: Cells | ad.AnnData, *, seed: int = 0) -> TransitionSets:
+        """Batches of cells that the network takes, for training it further.
+
+        Raises:
+            ModelError: the model was not fitted.
+            DataError: the cells lack genes of the model, or have no controls.
+        """
+        return self._loader(_cells(cells), seed)
+
+    def _ready(self) -> TransitionParts:
+        if self._parts is None:
+            raise ModelError("the model was not fitted", remedy="call fit(cells, graph) first")
+        return self._parts
+
+
+def _cells(cells: Cells | ad.AnnData) -> Cells:
+    return cells if isinstance(cells, Cells) else Cells.of(cells)
+
+
+def _columns(genes: NDArray, wanted: NDArray) -> NDArray[np.int64]:
+    place = {str(gene): at for at, gene in enumerate(genes)}
+    return np.array([place[str(gene)] for gene in wanted])

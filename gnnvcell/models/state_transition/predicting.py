@@ -1,0 +1,140 @@
+"""What a trained network predicts from control cells: mean effects, and cells."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from gnnvcell.models.state_transition.control_pool import ControlPool
+from gnnvcell.models.state_transition.network import TransitionNetwork
+from gnnvcell.nn.perturbation_batch import PerturbationBatch
+
+_CELLS_AT_ONCE = 2048  # of one pass through the network
+
+
+@dataclass(frozen=True, eq=False)
+class SetsOfControls:
+    """Control cells of one cell type on the network's device, encoded once for all perturbations.
+
+    Args:
+        values: (sets, cells, outputs) what is changed: expression, or embeddings.
+        states: (sets, cells, h) their states.
+        mask: (sets, cells) False where a cell was drawn again to fill its set.
+        batch: (sets,) position of the batch among those of training, -1 where it is none.
+        rows: (sets, cells) rows of the pool.
+    """
+
+    values: Tensor
+    states: Tensor
+    mask: Tensor
+    batch: Tensor
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, network: TransitionNetwork, pool: ControlPool, *, size: int, batches: Sequence[str], seed: int = 0
+    ) -> "SetsOfControls":
+        """Cut a pool into sets and encode them."""
+        device = next(network.parameters()).device
+        rows, mask, names = pool.sets(size, seed=seed)
+        given = pool.dense(rows) if pool.embeddings is None else pool.embeddings[rows]
+        values = torch.from_numpy(given).to(device)
+        place = {name: at for at, name in enumerate(batches)}
+        batch = torch.tensor([place.get(str(name), -1) for name in names], device=device)
+        return cls(values, network.encode_cells(values), torch.from_numpy(mask).to(device), batch, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkEffects:
+    """Mean effects that a network predicts.
+
+    Args:
+        values: (perturbations, genes) change of the mean over the control cells.
+        spread: (perturbations, genes) standard error of that change over the sets of control cells.
+        confidence: (perturbations,) predicted loss of a set; NaN without the head.
+    """
+
+    values: NDArray[np.float64]
+    spread: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def network_effects(
+    network: TransitionNetwork,
+    pool: ControlPool,
+    conditions: PerturbationBatch,
+    *,
+    size: int,
+    batches: Sequence[str],
+    field: NDArray[np.float32] | None = None,
+    progress: bool = False,
+) -> NetworkEffects:
+    """Mean change of expression under each perturbation, over all cells of a pool.
+
+    Args:
+        network: in evaluation mode.
+        pool: control cells.
+        conditions: perturbations.
+        size: cells in a set.
+        batches: names of the training batches.
+        field: (perturbations, genes + 1) field, where the network reads one.
+        progress: a bar on stderr.
+    """
+    values, spread, confidence = [], [], []
+    sets = SetsOfControls.of(network, pool, size=size, batches=batches)
+    own = sets.mask.sum(dim=1, keepdim=True)
+    weight = sets.mask / own  # (sets, cells): the mean over the cells of a set, each once
+    share = (own / own.sum())[:, 0]
+    decoded = network.gene_decoder is not None
+    before = _mean(network.decode_genes(sets.values) if decoded else sets.values, weight)
+    for _, cells, conf in transitions(network, sets, conditions, field=field, progress=progress):
+        change = _mean(network.decode_genes(cells) if decoded else cells, weight) - before  # (sets, genes)
+        mean = share @ change
+        values.append(mean.double().cpu().numpy())
+        error = (share @ (change - mean).square() / max(len(share) - 1, 1)).sqrt()
+        spread.append(error.cpu().numpy())
+        confidence.append(float("nan") if conf is None else float(share @ conf))
+    return NetworkEffects(np.stack(values), np.stack(spread), np.array(confidence, dtype=np.float32))
+
+
+def _mean(cells: Tensor, weight: Tensor) -> Tensor:
+    return torch.bmm(weight[:, None], cells)[:, 0]
+
+
+@torch.inference_mode()
+def transitions(
+    network: TransitionNetwork,
+    sets: SetsOfControls,
+    conditions: PerturbationBatch,
+    *,
+    field: NDArray[np.float32] | None = None,
+    progress: bool = False,
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Per perturbation its number, (sets, cells, outputs) what the control cells become, and (sets,) confidence.
+
+    Features of targets are made once; perturbations go through the network together as far as memory allows.
+    """
+    count, (number, size) = len(conditions), sets.values.shape[:2]
+    features = network.targets() if network.targets is not None else None
+    device = sets.values.device
+    together = max(1, _CELLS_AT_ONCE // max(1, number * size))
+    with tqdm(total=count, desc="predicting", unit="perturbation", disable=None if progress else True) as bar:
+        for start in range(0, count, together):
+            chosen = torch.arange(start, min(start + together, count), device=device)
+            each = chosen.repeat_interleave(number)  # perturbation by set
+            read = None if field is None else torch.from_numpy(field).to(device)[each]
+            context = network.encode_conditions(
+                conditions.take(each), sets.batch.repeat(len(chosen)), read, features=features
+            )
+            repeat = (len(chosen), 1, 1)
+            found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context)
+            cells = found.cells.unflatten(0, (len(chosen), number))
+            for at, perturbation in enumerate(chosen.tolist()):
+                conf = None if found.confidence is None else found.confidence.view(len(chosen), number)[at]
+                yield perturbation, cells[at], conf
+            bar.update(len(chosen))

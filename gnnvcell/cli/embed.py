@@ -1,15 +1,18 @@
-"""``gnnvcell embed``: make feature tables of proteins (ESM) and of compounds (fingerprints)."""
+"""``gnnvcell embed``: feature tables of proteins (ESM) and compounds (fingerprints), and embeddings of cells."""
 
 import argparse
 from typing import Any
 
+from gnnvcell.cli import embed_cells
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the verb group."""
-    group = subparsers.add_parser("embed", help="make feature tables of proteins (ESM) and compounds (fingerprints)")
+    group = subparsers.add_parser("embed", help="embed proteins (ESM), compounds (fingerprints) and cells (SE)")
     verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
     _add_esm(verbs)
     _add_compounds(verbs)
+    embed_cells.add_verbs(verbs)
 
 
 def _add_esm(verbs: Any) -> None:

@@ -101,8 +101,10 @@ def test_embeddings_of_genes(kit) -> None:
     graph = model.get_graph_embeddings(kit.genes)
     assert graph.shape == (40, 64)
     # Message passing: the embedding of a gene is not what its node began with.
-    encoder = model.network.graph.encoder  # pyright: ignore
-    assert not torch.allclose(graph[:36], encoder.inputs["gene"]()[:36])
+    embeddings = model.network.graph
+    assert embeddings is not None
+    assert embeddings.encoder is not None
+    assert not torch.allclose(graph[:36], embeddings.encoder.inputs["gene"]()[:36])
     alone = model_of(kit, graph=None, use_graph_embeddings=False)
     with pytest.raises(ModelError, match="has no graph"):
         alone.get_graph_embeddings(["G1"])

@@ -1,5 +1,6 @@
 """Training of any model that knows its own loss, with Lightning, which is imported when it is needed."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from gnnvcell.fitting.adapters import AdapterConfig, add_adapters, freeze, merge_adapters
@@ -10,7 +11,7 @@ from gnnvcell.fitting.trainable import Trainable
 from gnnvcell.fitting.transfer import TransferReport, init_from
 
 if TYPE_CHECKING:
-    from gnnvcell.fitting.fit import FitResult, fit
+    from gnnvcell.fitting.fit_model import FitResult, fit
 
 __all__ = [
     "AdapterConfig",
@@ -34,10 +35,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("FitResult", "fit"):
-        from importlib import import_module
-
-        module = import_module("gnnvcell.fitting.fit")
-        # The package's attribute of this name would else be the submodule.
-        globals()["fit"], globals()["FitResult"] = module.fit, module.FitResult
-        return globals()[name]
+        return getattr(importlib.import_module("gnnvcell.fitting.fit_model"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

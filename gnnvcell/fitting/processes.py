@@ -1,5 +1,6 @@
 """What several processes of one run tell each other."""
 
+import os
 from typing import Any
 
 import torch
@@ -22,3 +23,11 @@ def gathered(value: Any) -> list[Any]:
     values: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def is_first() -> bool:
+    """Whether this process is the first of its run, also before the group is there."""
+    if is_distributed():
+        return torch.distributed.get_rank() == 0
+    numbers = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return all(number in (None, "0") for number in numbers) and os.environ.get("NODE_RANK", "0") == "0"

@@ -10,7 +10,7 @@ from torch import nn
 from gnnvcell.errors import ConfigError, DependencyError, FileFormatError, ModelError
 from gnnvcell.fitting import FitConfig, OptimizerConfig, fit
 from gnnvcell.fitting.checkpoint_file import read_checkpoint
-from gnnvcell.fitting.fit import total_steps
+from gnnvcell.fitting.fit_model import total_steps
 
 from .models import Net, batches, same, weights
 

@@ -1,0 +1,76 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from gnnvcell.cli.main import main
+from gnnvcell.models.state_transition import StateTransition
+
+CONFIG = """
+[data]
+split = "{folder}/split.toml"
+
+[model]
+encoders = ["onehot"]
+hidden_dim = 8
+layers = 1
+heads = 2
+set_size = 8
+sets_per_batch = 4
+
+[fit]
+max_steps = 6
+val_every = 3
+loggers = ["csv"]
+"""
+
+
+@pytest.fixture
+def settings(files, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG.format(folder=files))
+    return str(path)
+
+
+def test_train(settings, tmp_path, capsys) -> None:
+    overrides = ["fit.max_steps=4", "model.hidden_dim=4"]
+    assert main(["train", settings, *overrides, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "ended after 4 steps" in out
+    assert f"the model is in {tmp_path / 'run' / 'model'}" in out
+    assert StateTransition.load(tmp_path / "run").config.hidden_dim == 4
+
+
+def test_bad_input(settings, tmp_path, capsys) -> None:
+    assert main(["train", settings, "fit.max_step=4", "--out", str(tmp_path / "run")]) == 2
+    assert "did you mean 'max_steps'" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "confg.toml"), "--out", str(tmp_path / "run")]) == 2
+    assert "did you mean 'config.toml'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupted_command_goes_on_to_the_same_bits(settings, tmp_path, processes) -> None:
+    command = [sys.executable, "-m", "gnnvcell.cli.main", "train", settings, f"fit.devices={processes}"]
+    command += ["fit.accelerator=cpu", "fit.max_steps=40", "fit.val_every=10", "model.dropout=0.1", "--quiet", "--out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    subprocess.run([*command, str(whole)], env=environment, check=True, timeout=300, capture_output=True)
+    running = subprocess.Popen([*command, str(parts)], env=environment, stderr=subprocess.PIPE, text=True)
+    began = time.monotonic()
+    while not (parts / "checkpoints" / "last.ckpt").exists() and time.monotonic() - began < 240:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    errors = running.communicate(timeout=240)[1]
+    assert (running.returncode, "interrupted" in errors) in ((130, True), (0, False)), errors
+    done = subprocess.run(
+        [*command, str(parts), "--resume"], env=environment, timeout=300, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    models = [StateTransition.load(folder) for folder in (whole, parts)]
+    for name, value in models[0].network.state_dict().items():
+        assert np.array_equal(value.numpy(), models[1].network.state_dict()[name].numpy()), name

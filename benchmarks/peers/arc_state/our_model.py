@@ -69,11 +69,11 @@ def our_loader(shape: Shape, folder: Path) -> Iterator[dict[str, Any]]:
         conditions=conditions(shape, torch.arange(len(sets.perturbations))),
         batches=cells.batches.tolist(),
     )
-    loader = TransitionSets(sets, facts, shape.sets)
-    full = len(sets) // shape.sets  # the last batch of an epoch may be smaller, and would count as a whole one
+    loader = TransitionSets(sets.loader(shape.sets), facts)
     for number in itertools.count():
-        if number % len(loader) < full:
-            yield loader.batch(number)
+        batch = loader.batch(number)
+        if len(batch[keys.BATCH]) == shape.sets:  # the last of an epoch may be smaller, and would count as a whole one
+            yield batch
 
 
 def training_cells(toml: Path) -> Cells:

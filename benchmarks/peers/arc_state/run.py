@@ -79,7 +79,8 @@ def named_predictions(folder: Path, run: Path) -> ad.AnnData:
     """What ``state tx predict`` wrote, with the gene names that it loses."""
     predicted = ad.read_h5ad(run / "eval_final.ckpt" / "adata_pred.h5ad")
     names = ad.read_h5ad(cells_file(folder), backed="r").uns["hvg_names"]
-    obs: Any = predicted.obs[["target_gene", "cell_type", "batch"]].astype(str)
+    whole: Any = predicted.obs
+    obs = whole[["target_gene", "cell_type", "batch"]].astype(str)
     return ad.AnnData(predicted.X, obs=obs, var=pd.DataFrame(index=pd.Index(names)))
 
 

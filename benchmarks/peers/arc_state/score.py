@@ -35,6 +35,8 @@ GROUPS = {
 }
 """Strata of Papalexi that the protocol names (FIELD.md, section 9)."""
 
+CONSTANTS = ("no_change", "perturbation_mean")
+
 
 def predicted_effects(predicted: ad.AnnData, controls: ad.AnnData, genes: np.ndarray) -> Prediction:
     """Effects of predicted cells against given controls; genes that were not predicted do not change."""
@@ -61,14 +63,14 @@ def rows_of(task: HeldOutCells, folder: Path, name: str) -> pd.DataFrame:
     controls = seen[(seen.obs["target_gene"] == CONTROL).to_numpy()]
     found = []
     for fold, group in enumerate(task.groups):
-        if name in ("no_change", "perturbation_mean"):
+        if name in CONSTANTS:
             prediction = constant(task, group, mean=name == "perturbation_mean")
         else:
             predicted = ad.read_h5ad(predictions_file(folder, name, fold))
             predicted = predicted[predicted.obs["target_gene"].isin(group.test).to_numpy()]
             prediction = predicted_effects(predicted, controls, task.cells.genes)
         found.append(task.evaluate(prediction, SPLIT, group))
-    model = name if name in ("no_change", "perturbation_mean") else f"arc-state ST ({name})"
+    model = name if name in CONSTANTS else f"arc-state ST ({name})"
     return pd.concat(found).assign(model=model, graph="-", control="real", seconds=float("nan"))
 
 
@@ -80,8 +82,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="rows as a table of comma-separated values")
     arguments = parser.parse_args()
     task = load_task(arguments.cells)
-    names = ["no_change", "perturbation_mean", *arguments.name]
-    scores = pd.concat([rows_of(task, arguments.folder, name) for name in names], ignore_index=True)
+    parts = [rows_of(task, arguments.folder, name) for name in (*CONSTANTS, *arguments.name)]
+    scores = pd.concat(parts, ignore_index=True)
     nulls = [name for name, stratum in task.strata().items() if stratum == "null"]
     print(format_cells(summarise_cells(scores, {**GROUPS, "null": nulls}, task.ceiling())))
     if arguments.out:

@@ -12,7 +12,7 @@ its leanest, and as its data module has it by default ("all"), where a gene deco
 compiles our transformer.
 
 With ``--data`` (what prepare.py wrote) steps read their batches from the file's cells of the first fold, each side
-through its own loader, which is what its training and its prediction do.
+through its own loader, which is what its training and its prediction do ("all" is left out: it reads X row by row too).
 
 With one thread times are CPU time, which other jobs on the machine disturb less than the clock.
 """
@@ -119,7 +119,8 @@ def memory_of(side: str, spec: str, arguments: argparse.Namespace) -> float:
 def contest(spec: str, arguments: argparse.Namespace) -> None:
     """Print the lines of one shape."""
     shape, folder = _shape(spec, arguments), arguments.data
-    sides = [Side(name, shape, folder=folder, compiled=arguments.compile and name == OURS) for name in SIDES]
+    names = SIDES if folder is None else (OURS, GENE)
+    sides = [Side(name, shape, folder=folder, compiled=arguments.compile and name == OURS) for name in names]
     jobs = {"training step": Side.step, "prediction": Side.predict}
     for what, job in jobs.items():
         for side in sides:

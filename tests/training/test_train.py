@@ -18,6 +18,11 @@ def config(files, **changes) -> TrainConfig:
     return TrainConfig.parse({**values, **changes})
 
 
+def same_predictions(first: StateTransition, second: StateTransition) -> bool:
+    one, other = (model.predict(["P0", "P6"], context="a").values for model in (first, second))
+    return np.array_equal(one, other)
+
+
 @pytest.fixture(scope="module")
 def run(files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
@@ -32,8 +37,7 @@ def test_a_run_leaves_settings_logs_and_a_model_that_predicts_the_same(run) -> N
     assert pd.read_csv(run.folder / "metrics.csv")["val/loss"].notna().sum() == 2
     assert run.fit.steps == 6
     loaded = StateTransition.load(run.folder)
-    ours, theirs = (model.predict(["P0", "P6"], context="a").values for model in (run.model, loaded))
-    np.testing.assert_array_equal(ours, theirs)
+    assert same_predictions(run.model, loaded)
     assert "the model is in" in str(run)
 
 
@@ -45,7 +49,7 @@ def test_the_folder_is_kept_to_its_run(files, run) -> None:
         train(changed, run.folder, resume=True, progress=False)
     elsewhere = config(files, fit={**QUICK_FIT, "checkpoint_every": 2})
     again = train(elsewhere, run.folder, resume=True, progress=False)
-    np.testing.assert_array_equal(*(m.predict(["P1"], context="a").values for m in (again.model, run.model)))
+    assert same_predictions(again.model, run.model)
     other = run.folder.parent / "other"
     other.mkdir()
     (other / "note.txt").write_text("mine")
@@ -90,7 +94,7 @@ def test_a_trained_model_is_tuned_to_a_new_context(files, run, tmp_path, tuning)
     assert bool(inner) == ("freeze" not in tuning)
     assert (changed == inner) == ("adapters" in tuning)
     loaded = StateTransition.load(tmp_path / "run")
-    np.testing.assert_array_equal(*(m.predict(["P1"], context="a").values for m in (loaded, tuned)))
+    assert same_predictions(loaded, tuned)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,17 @@ class TransitionNetwork(nn.Module):
         self._make_decoder(outputs, gene_rows)
         self.gene_decoder = None if decoded is None else _gene_decoder(outputs, cfg.gene_decoder, decoded)
         self.set_loss = set_loss(cfg.loss)
+        # What rows and columns of parameters stand for, by name; set by who knows (``TransitionParts``).
+        self.row_names: dict[str, list[str]] = {}
+        self.column_names: dict[str, list[str]] = {}
+
+    def named_rows(self) -> dict[str, list[str]]:
+        """Parameter to the names of its rows, where they have names (``gnnvcell.fitting.init_from``)."""
+        return self.row_names
+
+    def named_columns(self) -> dict[str, list[str]]:
+        """Parameter to the names of its columns, where they have names."""
+        return self.column_names
 
     def _make_decoder(self, outputs: int, gene_rows: Tensor | None) -> None:
         cfg, width = self.config, self.config.hidden_dim

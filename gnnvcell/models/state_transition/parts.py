@@ -17,6 +17,7 @@ from gnnvcell.models.state_transition.config import StateTransitionConfig
 from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.genes import ModelGenes
+from gnnvcell.models.state_transition.names import names_of_columns, names_of_rows
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.target_features import TargetFeatures
 from gnnvcell.perturbation import Mode
@@ -86,7 +87,7 @@ class TransitionParts:
             torch.manual_seed(self.seed)
             outputs = len(genes.predicted) if self.width is None else self.width
             read = None if genes.read is None or self.width is not None else torch.from_numpy(genes.read)
-            return TransitionNetwork(
+            network = TransitionNetwork(
                 cfg,
                 self._targets(),
                 outputs=outputs,
@@ -98,6 +99,8 @@ class TransitionParts:
                 pooling=pooling,
                 strengths=self.strengths,
             )
+        network.row_names, network.column_names = names_of_rows(network, self), names_of_columns(network, self)
+        return network
 
     def _targets(self) -> TargetFeatures | None:
         cfg = self.config

@@ -12,6 +12,9 @@ from gnnvcell.nn.losses.distances import CentredSet, between, full_precision, sa
 from gnnvcell.nn.losses.gradients import attach, eager, wanted
 from gnnvcell.nn.losses.sets import GeneWeights, SetPair, paired
 
+# Exponent that counts as none: smaller results would be denormal numbers, which take a CPU ten times as long.
+LOWEST = -80.0
+
 
 @eager
 def sinkhorn_divergence(
@@ -72,13 +75,14 @@ def sinkhorn_divergence(
         xx, xy, yy = within(left), between(left, right), within(right)
         problem = _Problem.of(xx, xy, yy, x_share, y_share, p)
         last = problem.annealed(_diameter(pair).clamp_min(blur), blur, p, scaling)
-        found = problem.step(last, last.f_xx.new_tensor(blur**p).expand(len(x), 1))
+        epsilon = x.new_full((len(x), 1), blur**p)
+        found = problem.step(last, epsilon)
         x_slope = y_slope = None
         if need_x:
-            to_x, to_y = problem.plans_of_x(last, blur**p)
+            to_x, to_y = problem.plans_of_x(last, epsilon)
             x_slope = slope_of(left, right, _pull(to_x, xx, x_share, p).neg_(), _pull(to_y, xy, x_share, p))
         if need_y:
-            to_y, to_x = problem.plans_of_y(last, blur**p)
+            to_y, to_x = problem.plans_of_y(last, epsilon)
             y_slope = slope_of(right, left, _pull(to_y, yy, y_share, p).neg_(), _pull(to_x, xy.mT, y_share, p))
         value = (x_share * (found.f_xy - found.f_xx)).sum(dim=1) + (y_share * (found.g_yx - found.g_yy)).sum(dim=1)
     return attach(value, x, y, x_slope, y_slope)
@@ -132,14 +136,14 @@ class _Problem(NamedTuple):
             at = _Potentials(*(torch.where(active, (a + b) / 2, a) for a, b in zip(at, new, strict=True)))
         return at
 
-    def plans_of_x(self, at: _Potentials, epsilon: float) -> tuple[Tensor, Tensor]:
+    def plans_of_x(self, at: _Potentials, epsilon: Tensor) -> tuple[Tensor, Tensor]:
         """Where each x goes: shares (batch, cells, cells) among x and (batch, cells, others) among y."""
         return (
             _plan(self.xx, self.x_log + at.f_xx / epsilon, epsilon),
             _plan(self.xy, self.y_log + at.g_yx / epsilon, epsilon),
         )
 
-    def plans_of_y(self, at: _Potentials, epsilon: float) -> tuple[Tensor, Tensor]:
+    def plans_of_y(self, at: _Potentials, epsilon: Tensor) -> tuple[Tensor, Tensor]:
         """Where each y goes: among y, and among x."""
         return (
             _plan(self.yy, self.y_log + at.g_yy / epsilon, epsilon),
@@ -149,12 +153,21 @@ class _Problem(NamedTuple):
 
 def _soft_minimum(cost: Tensor, log_weight: Tensor, epsilon: Tensor) -> Tensor:
     """``-epsilon log sum_j exp(log_weight_j - cost_ij / epsilon)``."""
+    powers, highest = _powers(cost, log_weight, epsilon)
+    return -epsilon * (powers.sum(dim=2).log_() + highest)
+
+
+def _plan(cost: Tensor, log_weight: Tensor, epsilon: Tensor) -> Tensor:
+    """Softmax of the same scores: (batch, cells, others), rows that sum to 1."""
+    powers, _ = _powers(cost, log_weight, epsilon)
+    return powers.div_(powers.sum(dim=2, keepdim=True))
+
+
+def _powers(cost: Tensor, log_weight: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+    """Exponentials of scores over the highest of their row, and the highest (batch, cells)."""
     scores = torch.addcdiv(log_weight[:, None, :], cost, epsilon[:, :, None], value=-1)
-    return -epsilon * scores.logsumexp(dim=2)
-
-
-def _plan(cost: Tensor, log_weight: Tensor, epsilon: float) -> Tensor:
-    return torch.sub(log_weight[:, None, :], cost, alpha=1 / epsilon).softmax(dim=2)
+    highest = scores.amax(dim=2, keepdim=True)
+    return scores.sub_(highest).clamp_min_(LOWEST).exp_(), highest[:, :, 0]
 
 
 def _pull(plan: Tensor, distance: Tensor, share: Tensor, p: int) -> Tensor:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from gnnvcell.config import Config
 from gnnvcell.errors import ConfigError
 from gnnvcell.nn.gene_encoder import GeneGraphEncoderConfig
+from gnnvcell.nn.losses import GraphConsistencyConfig
 from gnnvcell.nn.transformer import TransformerConfig
 
 LossName = Literal["energy", "cross_entropy", "mse", "wasserstein", "mmd"]
@@ -46,30 +47,6 @@ class SentenceGraphConfig(GeneGraphEncoderConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class GraphConsistencyConfig(Config):
-    """How strongly genes that are near in the graph are drawn together, over the course of training.
-
-    The weight is 0 until ``start``, grows linearly over ``ramp`` batches, and stays.
-
-    Args:
-        weight: of the loss; 0 leaves it out.
-        start: batches before it sets in.
-        ramp: batches over which it grows.
-        edges: edges of each relation that are drawn for a batch.
-    """
-
-    weight: float = Field(default=0.0, ge=0)
-    start: int = Field(default=0, ge=0)
-    ramp: int = Field(default=1000, ge=0)
-    edges: int = Field(default=1024, ge=1)
-
-    def at(self, step: int) -> float:
-        """The weight at a batch, counted from 0."""
-        if step < self.start:
-            return 0.0
-        return self.weight * min(1.0, (step - self.start + 1) / max(1, self.ramp))
-
-
 class StateEmbeddingConfig(Config):
     """Settings of the model; defaults are the published architecture at its small size.
 
@@ -88,7 +65,8 @@ class StateEmbeddingConfig(Config):
         loss: what compares decoded with measured expression (``state_embedding.losses``).
         within_cell, within_gene: weights of the loss over genes within a cell, and over cells within a shared gene.
         dataset: weight of the cross-entropy of the dataset classifier; used where there are several datasets.
-        graph_consistency: settings of that loss.
+        graph_consistency: settings of the loss that draws tokens of genes together which are near in the graph; None
+            leaves it out. Its weight is scheduled by the number of training batches.
         sentences: settings of batches.
         checkpoint_layers: recompute layers in the backward pass instead of keeping what they made.
     """
@@ -111,7 +89,7 @@ class StateEmbeddingConfig(Config):
     within_cell: float = Field(default=1.0, ge=0)
     within_gene: float = Field(default=1.0, ge=0)
     dataset: float = Field(default=1.0, ge=0)
-    graph_consistency: GraphConsistencyConfig = GraphConsistencyConfig()
+    graph_consistency: GraphConsistencyConfig | None = None
     sentences: SentenceConfig = SentenceConfig()
     checkpoint_layers: bool = False
 

@@ -14,6 +14,7 @@ from gnnvcell.features import FeatureTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs import GeneGraph
 from gnnvcell.models.state_embedding.config import StateEmbeddingConfig
+from gnnvcell.models.state_embedding.consistency import consistency_of
 from gnnvcell.models.state_embedding.gene_tokens import GeneTokens
 from gnnvcell.models.state_embedding.graph_embeddings import GraphEmbeddings
 from gnnvcell.models.state_embedding.losses import compare
@@ -70,12 +71,14 @@ class StateEmbedding(nn.Module):
         esm: protein features; needed by ``use_esm``.
         datasets: names of the datasets that cells come from. With two or more, a classifier learns to tell them apart
             by the dataset embedding.
-        seed: of the first weights; the global generator stays as it was.
+        seed: of the first weights, and of the edges drawn for graph consistency; the global generator stays as it was.
 
     Shapes: see the methods.
 
     Raises:
-        ConfigError: a source is to be used and was not given, or was given and is not to be used.
+        ConfigError: a source is to be used and was not given, or was given and is not to be used; graph consistency
+            without a gene graph.
+        EmptyGraphError: graph consistency with a graph that has no edge between two of the genes.
         ModelError: the graph has none of the genes.
         DataError: the table has none of them.
 
@@ -103,6 +106,12 @@ class StateEmbedding(nn.Module):
         _require_sources(cfg, graph, esm)
         self.vocab = genes if isinstance(genes, GeneVocab) else GeneVocab.from_symbols(genes)
         self.datasets = tuple(datasets)
+        self.seed = seed
+        self.consistency = None
+        if cfg.graph_consistency is not None:
+            if not isinstance(graph, GeneGraph):
+                raise ConfigError("graph_consistency needs a gene graph", remedy="give graph=, or leave it out")
+            self.consistency = consistency_of(graph, self.vocab, cfg.graph_consistency)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._make(cfg, graph, esm)
@@ -203,7 +212,12 @@ class StateEmbedding(nn.Module):
         return self.decoder(table, which, cell)
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of a batch of ``SentenceBatches``; "loss" is their weighted sum, the others are not weighted.
+        """Losses of a batch of ``SentenceBatches``.
+
+        Returns:
+            "loss", the weighted sum of "within_cell", "within_gene" and "dataset" (not weighted), and of "graph", the
+            scheduled graph consistency. That is a part of training only: its weight may change from step to step, and
+            validation should not. "graph_<relation>" are its parts, not weighted.
 
         Raises:
             ModelError: the batch lacks something.
@@ -211,21 +225,34 @@ class StateEmbedding(nn.Module):
         _require_batch(batch)
         cfg = self.config
         genes = (batch[keys.SENTENCE_GENES], batch[keys.OWN_GENES], batch[keys.SHARED_GENES])
-        rows, at = torch.unique(torch.cat([part.flatten() for part in genes]), return_inverse=True)
-        sentence, own, shared = (
-            places.view(part.shape)
-            for places, part in zip(at.split([part.numel() for part in genes]), genes, strict=True)
-        )
-        table = self.table(rows)
+        table, (sentence, own, shared) = self._table_of(genes)
         encoded = self.encode(table[sentence], batch[keys.SENTENCE_EXPRESSION], batch[keys.SENTENCE_MASK])
         which = torch.cat([own, shared.expand(len(own), -1)], dim=1)
         predicted = self.decode(encoded, batch[keys.READ_DEPTH], table, which)
         losses = self._expression_losses(predicted, batch) | self._dataset_loss(encoded, batch[keys.DATASET])
         weights = {"within_cell": cfg.within_cell, "within_gene": cfg.within_gene, "dataset": cfg.dataset}
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        losses |= self._graph_losses(table)
         if self.training:
+            total = total + losses.get("graph", 0.0)
             self.batches_seen += 1
         return {"loss": total, **losses}
+
+    def _table_of(self, genes: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Tokens of the genes that are needed, each once, and the rows of ``genes`` among them."""
+        if self.consistency is not None:  # it may draw any gene
+            return self.table(), list(genes)
+        rows, at = torch.unique(torch.cat([part.flatten() for part in genes]), return_inverse=True)
+        places = at.split([part.numel() for part in genes])
+        return self.table(rows), [place.view(part.shape) for place, part in zip(places, genes, strict=True)]
+
+    def _graph_losses(self, table: Tensor) -> dict[str, Tensor]:
+        if self.consistency is None:
+            return {}
+        step = int(self.batches_seen)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        made = self.consistency(table, generator=generator, step=step)
+        return {"graph": made.loss, **{f"graph_{name}": value for name, value in made.by_relation.items()}}
 
     def _expression_losses(self, predicted: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shared = batch[keys.SHARED_EXPRESSION]

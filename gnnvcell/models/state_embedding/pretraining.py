@@ -11,11 +11,12 @@ from gnnvcell.features import FeatureTable
 from gnnvcell.fitting import FitConfig
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs import GeneGraph
+from gnnvcell.models.model_folder import MODEL_FOLDER
 from gnnvcell.models.state_embedding.batches import SentenceBatches
 from gnnvcell.models.state_embedding.config import StateEmbeddingConfig
 from gnnvcell.models.state_embedding.expressed_cells import CellSource, ExpressedCells
 from gnnvcell.models.state_embedding.network import StateEmbedding
-from gnnvcell.models.state_embedding.storage import MODEL_FOLDER, save
+from gnnvcell.models.state_embedding.storage import save
 from gnnvcell.models.state_embedding.vocabulary import match_columns
 
 _VALIDATION = 2  # stream of random numbers
@@ -74,7 +75,7 @@ def pretrain(
         ConfigError: sources that do not fit the settings; all cells are held out; as of ``fit``.
         DataError: values that are neither counts nor log1p, or no such column.
     """
-    from gnnvcell.fitting.fit import fit
+    from gnnvcell.fitting.fit_model import fit
 
     config = config or PretrainingConfig()
     given = ExpressedCells.of(cells, layer=config.layer)

@@ -10,7 +10,7 @@ from gnnvcell import keys
 from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.genes import GeneVocab
 from gnnvcell.models.state_embedding.batches import SentenceBatches
-from gnnvcell.models.state_embedding.config import GraphConsistencyConfig, SentenceConfig
+from gnnvcell.models.state_embedding.config import SentenceConfig
 from gnnvcell.models.state_embedding.expressed_cells import ExpressedCells
 from gnnvcell.models.state_embedding.vocabulary import match_columns
 
@@ -119,8 +119,3 @@ def test_bad_cells(kit) -> None:
         kit.loader(kit.network(), rows=[])
     with pytest.raises(ConfigError, match="no gene is decoded"):
         SentenceConfig(expressed=0, sampled=0, shared=0)
-
-
-def test_weight_of_the_graph_sets_in_and_grows() -> None:
-    schedule = GraphConsistencyConfig(weight=2.0, start=10, ramp=4)
-    assert [schedule.at(step) for step in (0, 9, 10, 11, 13, 100)] == [0, 0, 0.5, 1.0, 2.0, 2.0]

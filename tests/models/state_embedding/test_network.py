@@ -176,3 +176,43 @@ def test_bad_input(kit, batch) -> None:
     del batch[keys.READ_DEPTH]
     with pytest.raises(ModelError, match="no 'read_depth'"):
         kit.network().loss(batch)
+
+
+def closeness(model: StateEmbedding) -> float:
+    """Mean cosine of the tokens at the ends of STRING's edges, less that of all pairs."""
+    table = F.normalize(model.table().detach()[:36], dim=1)
+    src, dst, _, _ = model.graph.source.edges("string")  # pyright: ignore
+    inside = (src < 36) & (dst < 36)
+    cosine = table @ table.t()
+    return float(cosine[src[inside], dst[inside]].mean() - cosine.mean())
+
+
+def test_graph_consistency_draws_neighbours_together(kit) -> None:
+    model = kit.network(graph_consistency={"weight": 10.0, "positives": 64, "negatives": 4})
+    alone, batches = kit.network(), kit.loader(model)
+    before = closeness(model)
+    for one in (model, alone):
+        optimizer = torch.optim.AdamW(one.parameters(), lr=1e-2)
+        for number in range(15):
+            optimizer.zero_grad()
+            one.loss(batches.batch(number))["loss"].backward()
+            optimizer.step()
+    assert closeness(model) > before + 0.1
+    assert closeness(model) > closeness(alone) + 0.1
+
+
+def test_graph_consistency_follows_its_schedule_in_training_only(kit, batch) -> None:
+    settings = {"weight": 2.0, "schedule": "linear_warmup", "steps": 4}
+    model = kit.network(graph_consistency=settings)
+    for step in range(6):
+        losses = model.loss(batch)
+        expected = 2.0 * min(step / 4, 1) * losses["graph_string"]
+        torch.testing.assert_close(losses["graph"], expected)
+        parts = losses["within_cell"] + losses["within_gene"] + losses["dataset"]
+        torch.testing.assert_close(losses["loss"], parts + losses["graph"])
+    held_out = model.eval().loss(batch)
+    parts = held_out["within_cell"] + held_out["within_gene"] + held_out["dataset"]
+    torch.testing.assert_close(held_out["loss"], parts)
+    assert int(model.batches_seen) == 6
+    with pytest.raises(ConfigError, match="needs a gene graph"):
+        kit.network(use_graph_embeddings=False, graph_consistency={})

@@ -14,6 +14,7 @@ _LAZY_MODULES = (
     "data",
     "errors",
     "features",
+    "fitting",
     "genes",
     "graphs",
     "metrics",
@@ -22,13 +23,16 @@ _LAZY_MODULES = (
     "ops",
     "perturbation",
     "tasks",
+    "training",
 )
-__all__ = ["__version__", *_LAZY_MODULES]
+__all__ = ["__version__", "load", *_LAZY_MODULES]
 
 
 def __getattr__(name: str):
     if name in _LAZY_MODULES:
         return importlib.import_module(f"gnnvcell.{name}")
+    if name == "load":
+        return importlib.import_module("gnnvcell.models.loading").load
     raise AttributeError(f"module 'gnnvcell' has no attribute {name!r}")
 
 

@@ -12,7 +12,7 @@ from typing import TextIO
 from gnnvcell import __version__
 from gnnvcell.errors import GnnvcellError, GnnvcellWarning
 
-GROUPS = ("graph", "data", "embed", "train", "evaluate", "pack", "bench", "demo", "info")
+GROUPS = ("graph", "data", "embed", "train", "predict", "evaluate", "pack", "bench", "demo", "info")
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; that of the process when left out.
     """
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not _take_settings(options, rest):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.group is None:
         parser.print_help(sys.stderr)
         return BAD_INPUT
@@ -64,6 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         warnings.showwarning = shown_by
+
+
+def _take_settings(options: argparse.Namespace, rest: Sequence[str]) -> bool:
+    """Settings a.b=c that stand behind the flags, which argparse does not give to a verb; whether they are that."""
+    settings = getattr(options, "overrides", None)
+    if settings is None or not all("=" in text and not text.startswith("-") for text in rest):
+        return False
+    settings.extend(rest)
+    return True
 
 
 _default_show_warning = warnings.showwarning

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gnnvcell.data.cell_file import open_cells
+from gnnvcell.data.embeddings import CellEmbeddings
 from gnnvcell.data.fields import Fields, FieldsConfig, find_fields
 from gnnvcell.data.labelling import Labelling, factorise, label_cells, unambiguous_names
 from gnnvcell.data.matrix import CellMatrix, MemoryMatrix, RowSubset, row_blocks
@@ -32,6 +33,7 @@ class Cells:
         config: which columns to use.
         path: the file; None for cells that were made in memory.
         unique_genes: refuse gene names that repeat; only reports on broken files need such cells.
+        embeddings: of the cells, by their names in obsm.
 
     Raises:
         DataError: no cells or genes, fields that cannot be found (``find_fields``), gene names that repeat.
@@ -60,10 +62,12 @@ class Cells:
         *,
         path: Path | None = None,
         unique_genes: bool = True,
+        embeddings: CellEmbeddings | None = None,
     ) -> None:
         if 0 in matrix.shape:
             raise DataError(f"there are no cells or no genes in {path or 'the AnnData'}", found=f"shape {matrix.shape}")
         self.obs, self.var, self.matrix, self.path = obs, var, matrix, path
+        self.embeddings = embeddings or CellEmbeddings({})
         self.config = config or FieldsConfig()
         self.fields: Fields = find_fields(obs, var, self.config)
         labelling: Labelling = label_cells(obs, self.fields)
@@ -94,7 +98,10 @@ class Cells:
             unique_genes: see the class.
         """
         file = open_cells(path, layer=fields.layer if fields else None, in_memory=in_memory)
-        return cls(file.obs, file.var, file.matrix, fields, path=file.path, unique_genes=unique_genes)
+        embeddings = CellEmbeddings(file.path)
+        return cls(
+            file.obs, file.var, file.matrix, fields, path=file.path, unique_genes=unique_genes, embeddings=embeddings
+        )
 
     @classmethod
     def of(cls, adata: ad.AnnData, fields: FieldsConfig | None = None, *, unique_genes: bool = True) -> "Cells":
@@ -108,7 +115,8 @@ class Cells:
         if values is None:
             raise DataError("the AnnData has no values X", remedy="name a layer")
         obs, var = pd.DataFrame(adata.obs), pd.DataFrame(adata.var)
-        return cls(obs, var, MemoryMatrix(values), fields, unique_genes=unique_genes)
+        embeddings = CellEmbeddings(adata.obsm)
+        return cls(obs, var, MemoryMatrix(values), fields, unique_genes=unique_genes, embeddings=embeddings)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -199,6 +207,7 @@ class Cells:
         chosen = Cells.__new__(Cells)
         chosen.__dict__.update({name: value for name, value in self.__dict__.items() if name != "values"})
         chosen.obs, chosen.matrix = self.obs.iloc[rows], RowSubset(self.matrix, rows)
+        chosen.embeddings = self.embeddings.take(rows)
         chosen.code, _, chosen.targets = _compact(self.code[rows], self.perturbations, self.targets)
         names = unambiguous_names(chosen.targets)
         chosen.perturbations = np.array([names[target] for target in chosen.targets], dtype=str)

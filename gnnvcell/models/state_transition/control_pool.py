@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gnnvcell.data.cell_sets.expression import expression_of, gene_columns
@@ -38,7 +37,7 @@ class ControlPool:
         target_sum: float | None,
         most: int | None = None,
         seed: int = 0,
-        embeddings: NDArray | None = None,
+        embedding: str | None = None,
     ) -> "ControlPool":
         """The controls among cells of one cell type.
 
@@ -48,10 +47,10 @@ class ControlPool:
             target_sum: what counts are scaled to.
             most: cells that are kept, drawn at random within batches in proportion; all when left out.
             seed: of the draw.
-            embeddings: (cells, d), of all cells.
+            embedding: name of the embeddings in obsm that are kept too.
 
         Raises:
-            DataError: no controls, several cell types, or genes that the cells lack.
+            DataError: no controls, several cell types, or genes or embeddings that the cells lack.
         """
         cells.require_controls()
         rows = np.flatnonzero(cells.is_control)
@@ -67,16 +66,30 @@ class ControlPool:
             rows = _spread(rows, cells.batch_code[rows], most, np.random.default_rng([seed, 2]))
         columns = gene_columns(cells, [str(gene) for gene in genes])
         values = expression_of(cells.take(rows), cells.values, columns, target_sum)
-        own = None if embeddings is None else np.asarray(embeddings, dtype=np.float32)[rows]
+        own = None if embedding is None else cells.embeddings.get(embedding)[rows]
         return cls(str(cells.contexts[found[0]]), values, cells.batches[cells.batch_code[rows]], own)
 
     def __len__(self) -> int:
         return self.values.shape[0]
 
     @property
-    def mean(self) -> NDArray[np.float64]:
-        """(genes,) mean expression."""
-        return np.asarray(self.values.sum(axis=0, dtype=np.float64)).ravel() / len(self)
+    def width(self) -> int | None:
+        """Length of the embeddings; None outside of embedding space."""
+        return None if self.embeddings is None else self.embeddings.shape[1]
+
+    def require_width(self, width: int | None) -> None:
+        """Refuse embeddings of another length.
+
+        Raises:
+            DataError: they are not as long as those of training.
+        """
+        if self.width != width:
+            raise DataError(
+                "the embeddings of the control cells are not those of training",
+                expected=f"{width} numbers for each cell",
+                found=str(self.width),
+                remedy="embed them by the model that embedded the training cells",
+            )
 
     def sets(self, size: int, *, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray]:
         """All cells in sets of one batch: (sets, size) rows, (sets, size) mask, False where a cell was drawn again, and
@@ -90,11 +103,6 @@ class ControlPool:
         """Values of some cells, (..., genes)."""
         rows = np.asarray(rows)
         return np.asarray(self.values[rows.ravel()].toarray()).reshape(*rows.shape, -1)
-
-    def take(self, rows: NDArray) -> "ControlPool":
-        """Some of the cells."""
-        own = None if self.embeddings is None else self.embeddings[rows]
-        return ControlPool(self.name, sp.csr_array(self.values[rows]), self.batch[rows], own)
 
 
 def _spread(rows: NDArray, batch: NDArray, most: int, rng: np.random.Generator) -> NDArray:

@@ -17,14 +17,12 @@ from gnnvcell.data.cell_sums import median_total
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.pseudobulk import cell_effects
 from gnnvcell.data.values import ValueKind
-from gnnvcell.errors import ConfigError, ModelError, did_you_mean
+from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.fitting.config import FitConfig
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import Prediction
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
-from gnnvcell.models.effect_prior import EffectPrior
-from gnnvcell.models.measured_neighbours import measured_neighbours
 from gnnvcell.models.state_transition import storage
 from gnnvcell.models.state_transition.config import StateTransitionConfig
 from gnnvcell.models.state_transition.control_pool import ControlPool
@@ -32,10 +30,8 @@ from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.genes import ModelGenes
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
-from gnnvcell.models.state_transition.predicting import NetworkEffects, network_effects
-from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets, parsed
-from gnnvcell.nn.perturbation_batch import PerturbationBatch
-from gnnvcell.perturbation import Perturbation
+from gnnvcell.models.state_transition.predictor import TransitionPredictor
+from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets
 
 if TYPE_CHECKING:
     from gnnvcell.fitting import FitResult
@@ -76,9 +72,7 @@ class StateTransition(CellModel):
     ) -> None:
         super().__init__(config)
         self._graph, self._features = graph, dict(features or {})
-        self._network: TransitionNetwork | None = None
-        self._parts: TransitionParts | None = None
-        self._priors: dict[str, EffectPrior] = {}
+        self._predictor: TransitionPredictor | None = None
         self.result: FitResult | None = None  # of the last fit
 
     # --- learning
@@ -114,13 +108,13 @@ class StateTransition(CellModel):
         from gnnvcell.fitting import fit
 
         cells, held_out = self._divided(_cells(train), validation, seed)
-        self._priors = {}
-        self._parts = parts = self._assembled(cells, graph if graph is not None else self._graph, seed, progress)
-        self._network = network = parts.network()
+        parts = self._assembled(cells, graph if graph is not None else self._graph, seed, progress)
+        network = parts.network()
         if begin is not None:
             begin(network)
-        loader = self._loader(cells, seed)
-        validating = self._loader(held_out, seed) if held_out is not None else None
+        self._predictor = TransitionPredictor(network, parts)
+        loader = self.loader(cells, seed=seed)
+        validating = self.loader(held_out, seed=seed) if held_out is not None else None
         settings = (training or self.config.training).model_copy(update={"seed": seed})
         if validating is None:
             settings = settings.model_copy(update={"patience": None})
@@ -171,7 +165,9 @@ class StateTransition(CellModel):
         controls = {}
         for code, name in enumerate(cells.contexts.tolist()):
             own = cells.take_cells(cells.context_code == code)
-            controls[name] = ControlPool.of(own, genes.predicted, target_sum=target, most=cfg.kept_controls, seed=seed)
+            controls[name] = ControlPool.of(
+                own, genes.predicted, target_sum=target, most=cfg.kept_controls, seed=seed, embedding=cfg.embedding
+            )
         effects = None
         if "field" in cfg.encoders or cfg.fallback is not None:
             effects = cell_effects(cells, matching=cfg.controls, target_sum=target, keep_targets=True)
@@ -189,11 +185,23 @@ class StateTransition(CellModel):
             graph,
             self._features,
             effects,
+            next(iter(controls.values())).width,
             seed=seed,
         )
 
-    def _loader(self, cells: Cells, seed: int) -> TransitionSets:
-        parts = self._ready()
+    def loader(self, cells: Cells | ad.AnnData, *, seed: int = 0) -> TransitionSets:
+        """Batches of cells in the form that the network's ``loss`` takes.
+
+        Args:
+            cells: perturbed cells and controls, with the genes of the model.
+            seed: of the sets.
+
+        Raises:
+            ModelError: the model was not fitted, which is what decides on its genes.
+            DataError: cells that lack genes of the model, or have no controls.
+        """
+        cells, predictor = _cells(cells), self._ready()
+        parts = predictor.parts
         config = CellSetConfig(
             set_size=self.config.set_size,
             controls=self.config.controls,
@@ -201,19 +209,20 @@ class StateTransition(CellModel):
             target_sum=parts.target_sum,
             seed=seed,
         )
-        sets = CellSets(cells, config)
+        sets, embedding = CellSets(cells, config), self.config.embedding
         facts = SetFacts.of(
             sets,
-            conditions=self._conditions([sets.cells.targets[code] for code in range(len(sets.perturbations))]),
+            conditions=predictor.conditions([sets.cells.targets[code] for code in range(len(sets.perturbations))]),
             batches=parts.batches,
-            prior=self._prior(self.config.field_model) if "field" in self.config.encoders else None,
+            prior=predictor.prior(self.config.field_model) if "field" in self.config.encoders else None,
             weights=self._effect_sizes(cells) if self.config.loss.de_weight > 0 else None,
+            embeddings=None if embedding is None else torch.from_numpy(sets.cells.embeddings.get(embedding)),
         )
         return TransitionSets(sets.loader(self.config.sets_per_batch), facts)
 
     def _effect_sizes(self, cells: Cells) -> Tensor:
         """(contexts, perturbations, genes) size of the measured effects; 0 where a perturbation is not in a context."""
-        parts = self._ready()
+        parts = self._ready().parts
         effects = cell_effects(cells, matching=self.config.controls, target_sum=parts.target_sum, keep_targets=True)
         row = {pair: at for at, pair in enumerate(zip(effects.contexts, effects.perturbations, strict=True))}
         sizes = np.zeros((len(cells.contexts), len(cells.perturbations), len(parts.genes.predicted)), dtype=np.float32)
@@ -223,17 +232,6 @@ class StateTransition(CellModel):
             sizes[place] = np.abs(effects.values[at, columns])
         return torch.from_numpy(sizes)
 
-    def _prior(self, name: str) -> EffectPrior:
-        """A model of effects fitted to the training effects; kept."""
-        parts = self._ready()
-        if name not in self._priors:
-            if parts.effects is None or parts.graph is None:
-                raise ModelError("the model has no training effects to fit a prior to")
-            self._priors[name] = EffectPrior(
-                name, parts.effects, parts.graph, folds=self.config.folds, seed=parts.seed
-            )
-        return self._priors[name]
-
     def _fitted_gate(self, held_out: Cells | None) -> EvidenceGate:
         """The mixture of network and fallback that is best on the validation perturbations."""
         if held_out is None:
@@ -241,16 +239,17 @@ class StateTransition(CellModel):
                 "the fallback is weighed on validation perturbations, and there are none",
                 remedy="set validation to a share above 0, or give validation cells",
             )
-        parts = self._ready()
+        predictor = self._ready()
+        parts = predictor.parts
         truth = cell_effects(held_out, matching=self.config.controls, target_sum=parts.target_sum)
         network, fallback, support, true, weight = [], [], [], [], []
         columns = _columns(truth.genes, parts.genes.predicted)
         for context in truth.context_names:
             rows = np.flatnonzero(truth.contexts == context)
             names = truth.perturbations[rows]
-            network.append(self._by_network(names, self._pool(context)).values)
-            fallback.append(self._prior(str(self.config.fallback)).effects(names, context).values)
-            support.append(self._support(names))
+            network.append(predictor.by_network(names, predictor.pool(context)).values)
+            fallback.append(predictor.prior(str(self.config.fallback)).effects(names, context).values)
+            support.append(predictor.support(names))
             true.append(truth.values[rows][:, columns])
             weight.append(truth.measured[rows][:, columns])
         return EvidenceGate.fit(*map(np.concatenate, (network, fallback, support, true, weight)))
@@ -264,9 +263,8 @@ class StateTransition(CellModel):
             ModelError: the model was not fitted.
             FileFormatError: the folder holds something other than a model.
         """
-        parts = self._ready()
-        assert self._network is not None
-        return storage.save(self._network, parts, path)
+        predictor = self._ready()
+        return storage.save(predictor.network, predictor.parts, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "StateTransition":
@@ -278,7 +276,7 @@ class StateTransition(CellModel):
         """
         network, parts = storage.load(path)
         model = cls(parts.config, graph=parts.graph, features=parts.tables)
-        model._network, model._parts = network, parts
+        model._predictor = TransitionPredictor(network, parts)
         return model
 
     # --- predicting
@@ -297,92 +295,46 @@ class StateTransition(CellModel):
             ModelError: the model was not fitted, or the cell type is unknown or missing.
             DataError: control cells that lack genes of the model, or are no controls.
         """
-        names, pool = np.asarray(perturbations, dtype=str), self._pool(context)
-        values, support = self._by_network(names, pool).values, self._support(names)
-        parts = self._ready()
-        if parts.gate is not None:
-            prior = self._prior(str(self.config.fallback))
-            fallback = prior.effects(names, self._known_context(pool.name)).values
-            values = parts.gate.mixed(values, fallback, support)
-        return Prediction(values.astype(np.float32), names, parts.genes.predicted, support, pool.name)
+        return self._ready().predict(perturbations, context)
 
-    def _by_network(self, names: NDArray, pool: ControlPool) -> NetworkEffects:
-        parts, network = self._ready(), self._network
-        assert network is not None
-        field = None
-        if "field" in self.config.encoders:
-            field = self._prior(self.config.field_model).effects(names, self._known_context(pool.name)).field
-        network.eval()
-        return network_effects(
-            network,
-            pool,
-            self._conditions(parsed(names)),
-            size=self.config.set_size,
-            batches=parts.batches,
-            field=field,
-        )
+    def predict_cells(
+        self,
+        path: str | Path,
+        perturbations: Sequence[str] | NDArray,
+        *,
+        contexts: Sequence[Cells | ad.AnnData | str] | None = None,
+        cells: int = 256,
+        progress: bool = False,
+    ) -> Path:
+        """Write predicted cells, beside the control cells that they were made from; one perturbation is in memory.
 
-    def _support(self, names: NDArray) -> NDArray[np.float32]:
-        """(perturbations,) measured perturbations beside each in the graph, itself too."""
-        parts = self._ready()
-        seen = np.isin(names, parts.perturbations)
-        if parts.graph is None:
-            return seen.astype(np.float32)
-        return (measured_neighbours(parts.graph, names, parts.perturbations) + seen).astype(np.float32)
+        Cells are log1p expression; what would be below 0 is 0. ``uns["prediction"]`` has a row for each cell type and
+        perturbation: its support in the graph, the network's share of the prediction, and its confidence (the loss that
+        the network expects of a set; NaN without the head).
 
-    def _conditions(self, perturbations: Sequence[Perturbation]) -> PerturbationBatch:
-        """Perturbations as the network takes them; a network that reads only the field looks no target up."""
-        targets = self._network.targets if self._network is not None else None
-        if targets is None:
-            return PerturbationBatch.of(perturbations, genes=["-"])
-        return PerturbationBatch.of(perturbations, genes=targets.vocab, compounds=targets.compounds)
+        Args:
+            path: .h5ad or .zarr; it appears when all is written.
+            perturbations: names.
+            contexts: where to predict, each as of ``predict``; all cell types of training when left out.
+            cells: most cells of each perturbation.
+            progress: a bar on stderr.
+        """
+        return self._ready().predict_cells(path, perturbations, contexts=contexts, cells=cells, progress=progress)
 
-    def _pool(self, context: Cells | ad.AnnData | str | None) -> ControlPool:
-        parts = self._ready()
-        if isinstance(context, Cells | ad.AnnData):
-            return ControlPool.of(
-                _cells(context), parts.genes.predicted, target_sum=parts.target_sum, most=self.config.kept_controls
-            )
-        known = parts.controls
-        if context is None and len(known) == 1:
-            return next(iter(known.values()))
-        if context is None:
-            raise ModelError("the context to predict for is missing", remedy=f"context= one of {', '.join(known)}")
-        if context not in known:
-            raise ModelError(
-                f"the model was not trained in the context {context!r}",
-                remedy=f"{did_you_mean(context, known)}; or give its control cells",
-            )
-        return known[context]
-
-    def _known_context(self, name: str) -> str | None:
-        """The context as priors know it; None, their own default, for a new cell type."""
-        return name if name in self._ready().controls else None
+    @property
+    def target_sum(self) -> float:
+        """What counts of a cell are scaled to before log1p."""
+        return self._ready().parts.target_sum
 
     @property
     def network(self) -> TransitionNetwork:
-        """The network of a fitted model.
+        """The fitted network."""
+        return self._ready().network
 
-        Raises:
-            ModelError: the model was not fitted.
-        """
-        self._ready()
-        assert self._network is not None
-        return self._network
-
-    def loader(self, cells: Cells | ad.AnnData, *, seed: int = 0) -> TransitionSets:
-        """Batches of cells that the network takes, for training it further.
-
-        Raises:
-            ModelError: the model was not fitted.
-            DataError: the cells lack genes of the model, or have no controls.
-        """
-        return self._loader(_cells(cells), seed)
-
-    def _ready(self) -> TransitionParts:
-        if self._parts is None:
+    def _ready(self) -> TransitionPredictor:
+        if self._predictor is None:
             raise ModelError("the model was not fitted", remedy="call fit(cells, graph) first")
-        return self._parts
+        return self._predictor
 
 
 def _cells(cells: Cells | ad.AnnData) -> Cells:

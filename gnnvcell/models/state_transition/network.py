@@ -105,6 +105,8 @@ class TransitionNetwork(nn.Module):
         self._make_decoder(outputs, gene_rows)
         self.gene_decoder = None if decoded is None else _gene_decoder(outputs, cfg.gene_decoder, decoded)
         self.set_loss = set_loss(cfg.loss)
+        # Coordinates of embeddings are no genes: they all weigh the same.
+        self.embedding_loss = None if decoded is None else set_loss(cfg.loss.model_copy(update={"de_weight": 0.0}))
         # What rows and columns of parameters stand for, by name; set by who knows (``TransitionParts``).
         self.row_names: dict[str, list[str]] = {}
         self.column_names: dict[str, list[str]] = {}
@@ -227,9 +229,10 @@ class TransitionNetwork(nn.Module):
         observed = batch[keys.PERTURBED_EMBEDDING if in_embeddings else keys.PERTURBED_CELLS]
         found = self(control, batch[keys.CONDITIONS], batch.get(keys.BATCH), batch.get(keys.FIELD))
         mask, weights = batch.get(keys.CELL_MASK), batch.get(keys.GENE_WEIGHTS)
-        by_set = self.set_loss(
-            found.cells, observed, observed_mask=mask, gene_weights=None if in_embeddings else weights
-        )
+        if self.embedding_loss is not None:
+            by_set = self.embedding_loss(found.cells, observed, observed_mask=mask)
+        else:
+            by_set = self.set_loss(found.cells, observed, observed_mask=mask, gene_weights=weights)
         parts = {"set": by_set.mean()}
         total = parts["set"]
         if in_embeddings:

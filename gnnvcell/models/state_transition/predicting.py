@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -35,6 +36,7 @@ class SetsOfControls:
     rows: NDArray[np.int64]
 
     @classmethod
+    @torch.inference_mode()
     def of(
         cls, network: TransitionNetwork, pool: ControlPool, *, size: int, batches: Sequence[str], seed: int = 0
     ) -> "SetsOfControls":
@@ -107,6 +109,15 @@ def _mean(cells: Tensor, weight: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def changed_genes(
+    network: TransitionNetwork, before: Float[Tensor, "sets cells outputs"], after: Float[Tensor, "sets cells outputs"]
+) -> Float[Tensor, "sets cells genes"]:
+    """Change of each cell's genes; of embeddings, what the decoder makes of them."""
+    if network.gene_decoder is None:
+        return after - before
+    return network.decode_genes(after) - network.decode_genes(before)
+
+
 def transitions(
     network: TransitionNetwork,
     sets: SetsOfControls,
@@ -120,21 +131,23 @@ def transitions(
     Features of targets are made once; perturbations go through the network together as far as memory allows.
     """
     count, (number, size) = len(conditions), sets.values.shape[:2]
-    features = network.targets() if network.targets is not None else None
     device = sets.values.device
     together = max(1, _CELLS_AT_ONCE // max(1, number * size))
+    with torch.inference_mode():
+        features = network.targets() if network.targets is not None else None
     with tqdm(total=count, desc="predicting", unit="perturbation", disable=None if progress else True) as bar:
         for start in range(0, count, together):
             chosen = torch.arange(start, min(start + together, count), device=device)
             each = chosen.repeat_interleave(number)  # perturbation by set
-            read = None if field is None else torch.from_numpy(field).to(device)[each]
-            context = network.encode_conditions(
-                conditions.take(each), sets.batch.repeat(len(chosen)), read, features=features
-            )
             repeat = (len(chosen), 1, 1)
-            found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context)
-            cells = found.cells.unflatten(0, (len(chosen), number))
+            with torch.inference_mode():
+                read = None if field is None else torch.from_numpy(field).to(device)[each]
+                context = network.encode_conditions(
+                    conditions.take(each), sets.batch.repeat(len(chosen)), read, features=features
+                )
+                found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context)
+                cells = found.cells.unflatten(0, (len(chosen), number))
+                expected = None if found.confidence is None else found.confidence.view(len(chosen), number)
             for at, perturbation in enumerate(chosen.tolist()):
-                conf = None if found.confidence is None else found.confidence.view(len(chosen), number)[at]
-                yield perturbation, cells[at], conf
+                yield perturbation, cells[at], None if expected is None else expected[at]
             bar.update(len(chosen))

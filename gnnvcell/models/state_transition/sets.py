@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnvcell import keys
@@ -14,7 +13,6 @@ from gnnvcell.data.cell_sets import CellSets
 from gnnvcell.data.cell_sets.loader import SetLoader
 from gnnvcell.models.effect_prior import EffectPrior
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
-from gnnvcell.perturbation import Perturbation
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +99,3 @@ class TransitionSets:
             out[keys.PERTURBED_EMBEDDING] = facts.embeddings[batch[keys.CELL_ROWS]]
             out[keys.CONTROL_EMBEDDING] = facts.embeddings[batch[keys.CONTROL_ROWS]]
         return out
-
-
-def parsed(names: Sequence[str] | NDArray) -> list[Perturbation]:
-    """Perturbations by their names."""
-    return [Perturbation.parse(str(name)) for name in names]

@@ -99,8 +99,8 @@ def test_context_must_be_named_where_there_are_several(make):
 def test_genes_can_be_chosen_by_their_variance(make, cells):
     model = make(encoders=("graph",), genes=10, input_genes=5).fit(cells)
     found = model.predict(["P1"])
-    assert set(found.genes) >= set(model._parts.perturbations)  # targets of training are always predicted
-    assert 5 <= model._network.cell_encoder[0].in_features < 10  # genes that tie with the last are taken too
+    assert set(found.genes) >= set(model._ready().parts.perturbations)  # targets of training are always predicted
+    assert 5 <= model.network.cell_encoder[0].in_features < 10  # genes that tie with the last are taken too
 
 
 def test_combinations_and_modes_are_encoded(fitted):

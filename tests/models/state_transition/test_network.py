@@ -6,6 +6,7 @@ import torch
 
 from gnnvcell import keys
 from gnnvcell.models.state_transition import StateTransition
+from gnnvcell.models.state_transition.predictor import TransitionPredictor
 
 SETTINGS = {
     "graph": {"encoders": ("graph",)},
@@ -23,9 +24,10 @@ def ready(make, cells):
 
     def made(**settings):
         model: StateTransition = make(**settings)
-        model._parts = model._assembled(cells, model._graph, 0, False)
-        model._network = network = model._parts.network()
-        loader = model._loader(cells, 0)
+        parts = model._assembled(cells, model._graph, 0, False)
+        network = parts.network()
+        model._predictor = TransitionPredictor(network, parts)
+        loader = model.loader(cells)
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -72,9 +74,10 @@ class TestEverySetting:
 
 def test_training_begins_at_no_change(make, cells):
     model = make(encoders=("graph",))
-    model._parts = model._assembled(cells, model._graph, 0, False)
-    model._network = network = model._parts.network()
-    batch = model._loader(cells, 0).batch(0)
+    parts = model._assembled(cells, model._graph, 0, False)
+    network = parts.network()
+    model._predictor = TransitionPredictor(network, parts)
+    batch = model.loader(cells).batch(0)
     torch.testing.assert_close(run(network, batch).cells, batch[keys.CONTROL_CELLS])
 
 

@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and not _take_settings(options, rest):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    unknown = _without_settings(options, rest)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.group is None:
         parser.print_help(sys.stderr)
         return BAD_INPUT
@@ -68,13 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.showwarning = shown_by
 
 
-def _take_settings(options: argparse.Namespace, rest: Sequence[str]) -> bool:
-    """Settings a.b=c that stand behind the flags, which argparse does not give to a verb; whether they are that."""
-    settings = getattr(options, "overrides", None)
-    if settings is None or not all("=" in text and not text.startswith("-") for text in rest):
-        return False
-    settings.extend(rest)
-    return True
+def _without_settings(options: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """What argparse could not use. Settings a.b=c behind the flags go to the verb, where it takes settings."""
+    settings = getattr(options, "settings", None)
+    if settings is None:
+        return list(rest)
+    found = [text for text in rest if "=" in text and not text.startswith("-")]
+    options.settings = [*settings, *found]
+    return [text for text in rest if text not in found]
 
 
 _default_show_warning = warnings.showwarning

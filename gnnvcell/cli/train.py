@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument("config", metavar="CONFIG", help="settings (.toml)")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that go before those of the file")
+    verb.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings that go before those of the file")
     verb.add_argument(
         "--out", required=True, metavar="RUN", help="run.json, checkpoints/, metrics.csv, tensorboard/, model/"
     )
@@ -47,7 +47,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     from gnnvcell.fitting.processes import is_first
     from gnnvcell.training import TrainConfig, train
 
-    values = apply_overrides(read_toml(arguments.config), arguments.overrides)
+    values = apply_overrides(read_toml(arguments.config), arguments.settings)
     config = TrainConfig.parse(values, where=arguments.config)
     result = train(config, arguments.out, resume=arguments.resume, progress=not arguments.quiet)
     if is_first():

@@ -5,6 +5,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gnnvcell.cli.main import main
@@ -74,3 +75,31 @@ def test_an_interrupted_command_goes_on_to_the_same_bits(settings, tmp_path, pro
     models = [StateTransition.load(folder) for folder in (whole, parts)]
     for name, value in models[0].network.state_dict().items():
         assert np.array_equal(value.numpy(), models[1].network.state_dict()[name].numpy()), name
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_model_as_one_does(settings, tmp_path) -> None:
+    tables = []
+    for processes in (1, 2):
+        run = tmp_path / str(processes)
+        command = [sys.executable, "-m", "gnnvcell.cli.main", "train", settings, "--quiet", "--out", str(run)]
+        command += [f"fit.devices={processes}", f"model.sets_per_batch={4 // processes}", "fit.accelerator=cpu"]
+        # Nothing is drawn at random, and a gradient that is zero but for rounding is not scaled up to a step.
+        command += ["fit.max_steps=20", "fit.val_every=5", "fit.log_every=1", "fit.optimizer.eps=1e-3"]
+        command += ["model.hide_targets=0.0"]
+        done = subprocess.run(command, timeout=300, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "the model is in" in done.stdout
+        tables.append(pd.read_csv(run / "metrics.csv"))
+    for name in ("train/loss", "val/loss"):
+        pd.testing.assert_series_equal(tables[0][name], tables[1][name], rtol=1e-4)
+
+
+def test_settings_may_stand_behind_the_flags(settings, tmp_path, capsys) -> None:
+    command = ["train", settings, "fit.max_steps=2", "--out", str(tmp_path / "run"), "--quiet", "fit.val_every=2"]
+    assert main([*command, "model.hidden_dim=4"]) == 0
+    assert "step 2\n" in capsys.readouterr().out
+    assert StateTransition.load(tmp_path / "run").config.hidden_dim == 4
+    with pytest.raises(SystemExit):
+        main([*command, "--no-such-flag"])
+    assert "unrecognized arguments: --no-such-flag" in capsys.readouterr().err

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from gnnvcell.errors import ConfigError
 
 _LEAK = 0.01  # slope of LeakyReLU below zero
+# By which logits start: so that numbers of the size of log expression fall into different bins. With the usual start
+# of a linear layer nearly all of them have the same mixture.
+_SPREAD = 4.0
 
 
 class SoftBins(nn.Module):
@@ -43,6 +46,7 @@ class SoftBins(nn.Module):
             raise ConfigError(f"sizes of the soft bins are not positive: {bad}", expected="1 or more")
         self.units = nn.Linear(1, hidden)
         self.logits = nn.Linear(hidden, bins)
+        nn.init.normal_(self.logits.weight, std=_SPREAD * hidden**-0.5)
         self.embeddings = nn.Parameter(torch.randn(bins, width))
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:

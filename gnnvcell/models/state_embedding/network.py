@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gnnvcell import keys
@@ -93,7 +94,7 @@ class StateEmbedding(nn.Module):
 
     def __init__(
         self,
-        genes: Sequence[str] | GeneVocab,
+        genes: Sequence[str] | NDArray | GeneVocab,
         config: StateEmbeddingConfig | None = None,
         *,
         graph: GeneGraph | FeatureTable | None = None,
@@ -135,6 +136,8 @@ class StateEmbedding(nn.Module):
         self.summary_token = nn.Parameter(torch.randn(cfg.width))
         self.dataset_token = nn.Parameter(torch.randn(cfg.width))
         self.bins = SoftBins(cfg.width, bins=cfg.bins, hidden=cfg.bin_hidden)
+        with torch.no_grad():  # gene tokens are that large; expression should not be lost beside them
+            self.bins.embeddings.mul_(cfg.width**0.5)
         self.transformer = Transformer(cfg.transformer)
         self.to_cell = nn.Sequential(SkipBlock(cfg.width), nn.Linear(cfg.width, cfg.output))
         self.to_dataset = nn.Linear(cfg.width, cfg.dataset_width)
@@ -208,7 +211,8 @@ class StateEmbedding(nn.Module):
             table: tokens of genes.
             which: rows of the table.
         """
-        cell = {_CELL: encoded.cell, _DEPTH: read_depth.to(encoded.cell.dtype), _DATASET: encoded.dataset}
+        # At the scale at which other inputs have it: entries of a vector of length 1 are small.
+        cell = {_CELL: encoded.cell * self.config.output**0.5, _DEPTH: read_depth.to(encoded.cell.dtype), _DATASET: encoded.dataset}
         return self.decoder(table, which, cell)
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

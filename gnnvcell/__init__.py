@@ -5,6 +5,7 @@ does to a cell. Sub-packages load on first use, so that ``import gnnvcell`` cost
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -25,14 +26,16 @@ _LAZY_MODULES = (
     "tasks",
     "training",
 )
-__all__ = ["__version__", "load", *_LAZY_MODULES]
+__all__ = ["StateEmbeddingModel", "__version__", "load", *_LAZY_MODULES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return importlib.import_module(f"gnnvcell.{name}")
     if name == "load":
         return importlib.import_module("gnnvcell.models.loading").load
+    if name == "StateEmbeddingModel":
+        return importlib.import_module("gnnvcell.models").StateEmbeddingModel
     raise AttributeError(f"module 'gnnvcell' has no attribute {name!r}")
 
 

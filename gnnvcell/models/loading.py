@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from gnnvcell.models.model_folder import read_head
+from gnnvcell.models.state_embedding.storage import FORMAT as EMBEDDING
 from gnnvcell.models.state_transition.model import StateTransition
 from gnnvcell.models.state_transition.storage import FORMAT as TRANSITION
 
 
 def load(path: str | Path) -> Any:
-    """Read a trained model: a ``StateTransition`` or a ``StateEmbedding``. Nothing in the folder is executed.
+    """Read a trained model: a ``StateTransition`` or a ``StateEmbeddingModel``. Nothing in the folder is executed.
 
     Args:
         path: folder of the model, or of the run that made it.
@@ -22,5 +23,9 @@ def load(path: str | Path) -> Any:
         >>> gnnvcell.load("runs/st").predict(["STAT1"]).values.shape  # doctest: +SKIP
         (1, 2000)
     """
-    read_head(path, TRANSITION)
+    _, head = read_head(path, TRANSITION, EMBEDDING)
+    if head["format"] == EMBEDDING.name:
+        from gnnvcell.models import StateEmbeddingModel
+
+        return StateEmbeddingModel.load(path)
     return StateTransition.load(path)

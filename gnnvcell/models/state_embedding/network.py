@@ -212,8 +212,9 @@ class StateEmbedding(nn.Module):
             which: rows of the table.
         """
         # At the scale at which other inputs have it: entries of a vector of length 1 are small.
-        cell = {_CELL: encoded.cell * self.config.output**0.5, _DEPTH: read_depth.to(encoded.cell.dtype), _DATASET: encoded.dataset}
-        return self.decoder(table, which, cell)
+        cell = encoded.cell * self.config.output**0.5
+        parts = {_CELL: cell, _DEPTH: read_depth.to(cell.dtype), _DATASET: encoded.dataset}
+        return self.decoder(table, which, parts)
 
     def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses of a batch of ``SentenceBatches``.

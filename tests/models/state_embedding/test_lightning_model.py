@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import gnnvcell
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ConfigError, GeneError, GnnvcellWarning, ModelError, PerturbationError
@@ -114,6 +115,7 @@ def test_saved_and_loaded(kit, tmp_path) -> None:
     model = model_of(kit)
     loaded = StateEmbeddingModel.load(model.save(tmp_path / "model"))
     np.testing.assert_array_equal(loaded.embed(kit.adata(), progress=False), model.embed(kit.adata(), progress=False))
+    assert isinstance(gnnvcell.load(tmp_path / "model"), gnnvcell.StateEmbeddingModel)
     restored = model_of(kit, seed=1)
     restored.load_state_dict(model.state_dict())
     np.testing.assert_array_equal(restored.embed(kit.adata(), progress=False), model.embed(kit.adata(), progress=False))

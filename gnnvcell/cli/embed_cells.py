@@ -106,7 +106,8 @@ def run_fit(arguments: argparse.Namespace) -> int:
     )
     if not arguments.quiet:
         for source, count in model.missing.items():
-            print(f"{count:,} of {len(model.vocab):,} genes are not in the {source} source; they have learned vectors")
+            total = len(model.vocab)
+            print(f"{source}: {total - count:,} of {total:,} genes" + (", the others are learned" if count else ""))
         print(f"saved in {arguments.out}/model")
     return 0
 

@@ -38,7 +38,8 @@ def save(model: StateEmbedding, path: str | Path) -> Path:
 
     def fill(folder: Path) -> None:
         write_tensors(folder / WEIGHTS_FILE, model.state_dict())
-        write_tensors(folder / GENES_FILE, model.vocab.to_arrays())
+        # Copies: torch takes no arrays that are read-only.
+        write_tensors(folder / GENES_FILE, {name: a.copy() for name, a in model.vocab.to_arrays().items()})
         if isinstance(source, GeneGraph):
             source.save(folder / GRAPH_FOLDER)
         elif source is not None:

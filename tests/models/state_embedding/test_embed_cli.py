@@ -30,7 +30,7 @@ def test_from_cells_to_labels(kit, folder, capsys) -> None:
     run, cells = str(folder / "run"), str(folder / "cells.h5ad")
     sources = ["--graph", str(folder / "graph"), "--esm", str(folder / "esm.npz"), "--dataset", "batch"]
     assert main(["embed", "fit", cells, "--out", run, *sources, "--set", *SETTINGS]) == 0
-    assert "4 of 40 genes are not in the graph source" in capsys.readouterr().out
+    assert "graph: 36 of 40 genes, the others are learned" in capsys.readouterr().out
     model = load(run)
     assert model.datasets == ("one", "two")
     assert int(model.batches_seen) == 6
@@ -38,6 +38,7 @@ def test_from_cells_to_labels(kit, folder, capsys) -> None:
     assert {"train/loss", "val/loss", "val/dataset"} <= set(metrics.columns)
     assert main(["embed", "fit", cells, "--out", run, *sources, "--quiet", "--set", *SETTINGS]) == 2
     assert "holds a run already" in capsys.readouterr().err
+    assert main(["embed", "fit", cells, "--out", run, *sources, "--resume", "--quiet", "--set", *SETTINGS]) == 0
 
     embedded = str(folder / "embedded.h5ad")
     assert main(["embed", "transform", run, cells, "--out", embedded]) == 0

@@ -113,7 +113,8 @@ def report(results: pd.DataFrame, steps: int, seconds: float) -> str:
     table = results.pivot_table(index=["representation", "labelled"], columns="seed", values="accuracy", sort=False)
     for name in results["representation"].unique():
         lines.append(f"| {name} | " + " | ".join(_cell(table, name, count, pca) for count in LABELLED) + " |")
-    command = f"OMP_NUM_THREADS=1 python benchmarks/models/se_probe.py --steps {steps}"
+    seeds = results["seed"].nunique()
+    command = f"OMP_NUM_THREADS=1 python benchmarks/models/se_probe.py --seeds {seeds} --steps {steps}"
     where = f"{platform.machine()}, {torch.get_num_threads()} thread, torch {torch.__version__}"
     lines.append(f"\n`{command}`: {seconds:.0f} s in all, {where}.\n")
     return "\n".join(lines)

@@ -35,8 +35,8 @@ class ExpressedCells:
 
     Example:
         >>> cells = ExpressedCells.of(ad.AnnData(np.array([[0.0, 3.0]])))
-        >>> cells.take(np.array([0])).toarray().round(2).tolist()
-        [[0.0, 9.21]]
+        >>> cells.take(np.array([0])).toarray().round(2)
+        array([[0.  , 9.21]], dtype=float32)
     """
 
     obs: pd.DataFrame

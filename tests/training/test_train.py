@@ -124,3 +124,13 @@ def test_bad_settings_of_a_run(files, tmp_path, changes, message) -> None:
 def test_settings_that_do_not_fit(files, changes, message) -> None:
     with pytest.raises(ConfigError, match=message):
         config(files, **changes)
+
+
+def test_a_whole_cell_type_may_be_held_out_for_validation(files, tmp_path) -> None:
+    split = tmp_path / "zeroshot.toml"
+    split.write_text(
+        f'[datasets]\none = "{files}/one.h5ad"\ntwo = "{files}/two.h5ad"\n'
+        '[training]\none = "train"\n[zeroshot]\n"two.b" = "val"\n'
+    )
+    result = train(config(files, data={"split": str(split)}), tmp_path / "run", progress=False)
+    assert result.fit.best_score is not None

@@ -129,15 +129,16 @@ class StateTransition(CellModel):
     def _divided(
         self, cells: Cells, validation: Cells | ad.AnnData | None, seed: int
     ) -> tuple[Cells, Cells | None]:
-        """Cells to learn from and to validate on; a perturbation is on one side only, controls on both."""
+        """Cells to learn from and to validate on; a perturbation in a cell type is on one side only, controls on both."""
         cells.require_controls()
         if validation is not None:
             other = _cells(validation)
-            both = sorted({*cells.perturbations.tolist()} & {*other.perturbations.tolist()})
+            both = sorted(_conditions(cells) & _conditions(other))
             if both:
+                context, name = both[0]
                 raise ModelError(
-                    f"{both[0]!r} is in training and in validation",
-                    expected="other perturbations in validation than in training",
+                    f"{name!r} is in training and in validation" + (f", both in {context!r}" if context else ""),
+                    expected="other perturbations in validation than in training, or other cell types",
                     remedy="split by perturbation: gnnvcell data split",
                 )
             return cells, other
@@ -339,6 +340,13 @@ class StateTransition(CellModel):
 
 def _cells(cells: Cells | ad.AnnData) -> Cells:
     return cells if isinstance(cells, Cells) else Cells.of(cells)
+
+
+def _conditions(cells: Cells) -> set[tuple[str, str]]:
+    """Cell types and perturbations of which there are cells."""
+    perturbed = cells.code >= 0
+    pairs = np.unique(np.stack([cells.context_code[perturbed], cells.code[perturbed]]), axis=1).T
+    return {(str(cells.contexts[context]), str(cells.perturbations[code])) for context, code in pairs}
 
 
 def _columns(genes: NDArray, wanted: NDArray) -> NDArray[np.int64]:

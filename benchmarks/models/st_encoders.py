@@ -1,8 +1,8 @@
 """Does the gene graph help ST with perturbations that it never saw? Paired differences over simulated screens.
 
-Each seed is a world of its own, whose databases miss edges and make others up. A quarter of the knock-downs is held out;
-ST learns from the cells of the others, with one encoder of the target or another. Effects are scored against controls
-that training did not see (``HeldOutCells``).
+Each seed is a world of its own, whose databases miss edges and make others up. A quarter of the knock-downs is held
+out; ST learns from the cells of the others, with one encoder of the target or another. Effects are scored against
+controls that training did not see (``HeldOutCells``).
 
     OMP_NUM_THREADS=1 python benchmarks/models/st_encoders.py --out benchmarks/results/st_encoders.md
 """
@@ -121,8 +121,8 @@ def main() -> None:
             "Written by `OMP_NUM_THREADS=1 python benchmarks/models/st_encoders.py "
             f"--seeds {arguments.seeds} --steps {arguments.steps} --out FILE` on {platform.machine()}, "
             f"{torch.get_num_threads()} thread of a shared machine, torch {torch.__version__}.",
-            f"Worlds: {WORLD}. 25 of 100 knock-downs held out; means ± standard deviation over {arguments.seeds} worlds. "
-            "Settings were chosen by hand before these worlds were scored, and not tuned on them.",
+            f"Worlds: {WORLD}. 25 of 100 knock-downs held out; means ± standard deviation over {arguments.seeds} "
+            "worlds. Settings were chosen on the worlds 100 and 101, which are not among them.",
             table(scores),
             "Paired differences, world by world (t test):",
             differences(scores),

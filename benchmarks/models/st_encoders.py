@@ -73,7 +73,7 @@ def scores_of(seed: int, steps: int) -> pd.DataFrame:
 def table(scores: pd.DataFrame) -> str:
     """Means and standard deviations over seeds."""
     lines = ["| model | graph | r centred | r | MSE x 1e3 | fit s |", "|---|---|---|---|---|---|"]
-    for (model, control), rows in scores.groupby(["model", "control"], sort=False):
+    for (model, control), rows in scores.groupby(["model", "control"], sort=False):  # type: ignore[misc]
         cells = [f"{rows[name].mean():.3f} ± {rows[name].std():.3f}" for name in SCORES[:2]]
         error = 1e3 * rows["mse_delta"]
         lines.append(
@@ -96,7 +96,7 @@ def differences(scores: pd.DataFrame) -> str:
         apart = graph[list(SCORES)] - at.loc[(model, control)][list(SCORES)]
         apart["mse_delta"] *= 1e3
         cells = [
-            f"{apart[name].mean():+.3f} ± {apart[name].std():.3f} | {ttest_1samp(apart[name], 0).pvalue:.3g}"
+            f"{apart[name].mean():+.3f} ± {apart[name].std():.3f} | {ttest_1samp(apart[name], 0)[1]:.3g}"
             for name in SCORES
         ]
         lines.append(f"| {model}{'' if control == 'real' else ' on the permuted graph'} | {' | '.join(cells)} |")

@@ -56,6 +56,7 @@ def test_the_formula_by_hand() -> None:
         return model.project[name](given[name][row])
 
     def finish(entity: torch.Tensor, mode: Mode, strength: list[float]) -> torch.Tensor:
+        assert model.strength is not None
         h = entity + model.mode.weight[MODES.index(mode)] + model.strength(torch.tensor(strength))
         return h + model.mix(h)
 
@@ -123,6 +124,7 @@ def test_mode_and_strength_change_the_encoding() -> None:
     assert torch.pdist(result).min() > 1e-3
     loss = result.square().sum()
     loss.backward()
+    assert model.no_strength is not None
     assert model.no_strength.grad is not None
     assert model.no_strength.grad.abs().min() > 0
     # 1 uM is 0 on the log scale, which is not the same as an unknown dose.
@@ -212,3 +214,25 @@ def test_features_that_do_not_fit() -> None:
     with pytest.raises(ModelError, match=r"targets of the kind compound[\s\S]*compound_features="):
         encoder(compound_features={})(batch_of("JQ1|drug"), {})
     model(batch, {name: given[name] for name in ("esm", "graph")})  # no compound in the batch
+
+
+def test_hidden_targets_are_unknown_ones_while_training():
+    model = PerturbationEncoder(8, gene_features={"esm": 4}, hide=0.5, strengths=False)
+    batch = PerturbationBatch.of([Perturbation.parse("MYC")] * 200, genes=["MYC"])
+    given = {"esm": torch.rand(1, 4)}
+    torch.manual_seed(0)
+    found = model.train()(batch, given)
+    unknown = model(batch, given, {"esm": torch.zeros(1, dtype=torch.bool)})[0]
+    hidden = (found - unknown).abs().max(dim=1).values < 1e-5
+    assert 60 < int(hidden.sum()) < 140
+    known = model.eval()(batch, given)
+    torch.testing.assert_close(found[~hidden], known[~hidden])
+    with pytest.raises(ConfigError, match="cannot be hidden"):
+        PerturbationEncoder(8, gene_features={"esm": 4}, hide=1.0)
+
+
+def test_strengths_are_refused_where_none_were_learned():
+    model = PerturbationEncoder(8, gene_features={"esm": 4}, strengths=False)
+    batch = PerturbationBatch.of([Perturbation.parse("MYC|KO@50%")], genes=["MYC"])
+    with pytest.raises(ModelError, match="made without strengths"):
+        model(batch, {"esm": torch.rand(1, 4)})

@@ -31,10 +31,10 @@ WORLD = {
     "null_targets": 0.1,
 }  # fmt: skip
 SCREEN = {"silent": 0.0}
-LR = 2e-3
+LR = 5e-4
 ST = {
     "hidden_dim": 48, "layers": 2, "heads": 4, "set_size": 30, "sets_per_batch": 8, "validation": 0.15,
-    "graph": {"width": 48, "layers": 1, "dropout": 0.0}, "spectral_dim": 32, "hide_targets": 0.1,
+    "graph": {"width": 48, "layers": 1, "dropout": 0.0}, "spectral_dim": 16, "hide_targets": 0.1,
 }  # fmt: skip
 ARMS: dict[str, dict[str, Any]] = {
     "ST, one-hot": {"encoders": ("onehot",)},
@@ -49,8 +49,10 @@ SCORES = ("centred_pearson_delta", "pearson_delta", "mse_delta")
 
 def scores_of(seed: int, steps: int) -> pd.DataFrame:
     """One row per arm and control of the graph: mean scores over the held-out perturbations."""
-    training = {"max_steps": steps, "val_every": max(1, steps // 8), "patience": 3, "loggers": ()}
-    training["optimizer"] = {"lr": LR}
+    training = {
+        "max_steps": steps, "val_every": max(1, steps // 8), "patience": 3, "loggers": (), "monitor": "val/delta",
+        "optimizer": {"lr": LR},
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate_screen(folder, ScreenConfig.parse({"world": {**WORLD, "seed": seed}, **SCREEN}), progress=False)
@@ -62,7 +64,7 @@ def scores_of(seed: int, steps: int) -> pd.DataFrame:
         {"world": graph},
         models=[*BASELINES, *(f"{arm}=state_transition" for arm in ARMS)],
         controls=("permuted",),
-        configs={arm: {**ST, **own, "training": training | own.get("training", {})} for arm, own in ARMS.items()},
+        configs={arm: {**ST, **own, "training": training} for arm, own in ARMS.items()},
         progress=False,
     )
     ceiling = task.ceiling().assign(model="split-half ceiling", control="real", seconds=0.0)

@@ -158,6 +158,9 @@ def _jobs(
         label: find_model(name).config_class.parse(configs.get(label, {}), where=f"model {label}")
         for label, name in named.items()
     }
+    for label, name in named.items():
+        if issubclass(find_model(name), CellModel):  # it scales cells itself, and must do so as the task does
+            made[label] = made[label].model_copy(update={"target_sum": task.target_sum})
     first = next(iter(graphs))
     for name, graph in graphs.items():
         for control in (REAL, *controls):

@@ -125,7 +125,7 @@ class HeldOutCells:
                 found=", ".join(map(str, cells.contexts[:5])),
                 remedy="take one: cells.take_cells(cells.context_code == 0)",
             )
-        self.cells, self.groups = cells, list(groups)
+        self.cells, self.groups, self.target_sum = cells, list(groups), target_sum
         rng = np.random.default_rng(seed)
         self._train: list[EffectTable] = []
         self._truth: list[EffectTable] = []

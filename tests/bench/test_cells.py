@@ -13,8 +13,8 @@ from gnnvcell.data.simulator import SimulatorConfig, simulate
 from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.graphs.build import build
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models import MODELS
-from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells, leave_one_out
+from gnnvcell.models import CELL_MODELS, MODELS
+from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells, in_folds, leave_one_out
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,40 @@ def test_one_row_for_each_run_and_held_out_perturbation(task, graphs) -> None:
     assert counts.to_dict() == {(*arm, split): 8 for arm in arms for split in (0, 1)}
     assert {*SCORES, "perturbation", "seconds"} <= set(scores.columns)
     assert sorted(scores["perturbation"].unique()) == sorted(task.cells.perturbations)
+
+
+def test_models_of_cells_get_cells_on_the_scale_of_the_task(folder, graphs, monkeypatch) -> None:
+    cells = Cells.open(folder / "w" / "cells.h5ad")
+    task = HeldOutCells(cells, in_folds(cells.perturbations, 4)[:1], splits=1, target_sum=2000.0)
+    kind = CELL_MODELS.get("state_transition")
+    fit, given = kind.fit, []
+
+    def noted(self, train, *rest, **options):
+        given.append((train, self.config.target_sum, self.config.encoders))
+        return fit(self, train, *rest, **options)
+
+    monkeypatch.setattr(kind, "fit", noted)
+    quick = {"hidden_dim": 8, "layers": 1, "heads": 2, "set_size": 10, "training": {"max_steps": 2, "patience": None}}
+    scores = compare_on_cells(
+        task,
+        graphs,
+        models=["knn", "a=state_transition", "b=state_transition"],
+        controls=["permuted"],
+        configs={"a": {**quick, "encoders": ["onehot"]}, "b": quick},
+        progress=False,
+    )
+    runs = scores.groupby(["model", "graph", "control"]).size()
+    assert set(runs.index) == {
+        ("a", NO_GRAPH, "real"), ("b", "sim", "permuted"), ("b", "sim", "real"), ("knn", "sim", "permuted"),
+        ("knn", "sim", "real"),
+    }  # fmt: skip
+    assert [(target, encoders) for _, target, encoders in given] == [
+        (2000.0, ("onehot",)), (2000.0, ("graph",)), (2000.0, ("graph",)),
+    ]  # fmt: skip
+    assert not set(given[0][0].perturbations) & set(task.groups[0].test)
+    assert int(given[0][0].is_control.sum()) == int(cells.is_control.sum()) // 2
+    with pytest.raises(ConfigError, match="two models are called 'knn'"):
+        compare_on_cells(task, graphs, models=["knn", "knn"], progress=False)
 
 
 def test_a_second_call_repeats_nothing(task, graphs, tmp_path, fits) -> None:

@@ -11,7 +11,15 @@ from gnnvcell.data import Cells
 from gnnvcell.data.pseudobulk import cell_effects
 from gnnvcell.errors import DataError
 from gnnvcell.tasks import held_out_cells
-from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells, HeldOutGroup, _halves, leave_one_out, singles_to_doubles
+from gnnvcell.tasks.held_out_cells import (
+    SCORES,
+    HeldOutCells,
+    HeldOutGroup,
+    _halves,
+    in_folds,
+    leave_one_out,
+    singles_to_doubles,
+)
 
 NAMES = ("G0", "G1", "G2", "G3", "G4", "G5")
 
@@ -48,6 +56,15 @@ def null_screen(seed: int = 0) -> Cells:
     obs.index = obs.index.astype(str)
     var = pd.DataFrame(index=pd.Index([f"R{i}" for i in range(300)]))
     return Cells.of(ad.AnnData(sp.csr_matrix(counts), obs=obs, var=var))
+
+
+def test_folds_hold_every_perturbation_out_once() -> None:
+    groups = in_folds(["B", "A", "C", "A+D", "E"], 2)
+    assert [group.test for group in groups] == [("A", "B", "E"), ("A+D", "C")]
+    assert [group.train for group in groups] == [("C",), ("B", "E")]  # A+D and A share a target
+    for folds in (1, 6):
+        with pytest.raises(DataError, match="cannot be held out"):
+            in_folds(["B", "A", "C", "A+D", "E"], folds)
 
 
 def test_leave_one_out_drops_what_shares_a_target() -> None:

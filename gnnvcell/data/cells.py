@@ -221,6 +221,11 @@ class Cells:
         return ad.AnnData(sp.csr_matrix(self.take(rows)), obs=self.obs.iloc[rows].copy(), var=self.var.copy())
 
 
+def as_cells(cells: Cells | ad.AnnData) -> Cells:
+    """Cells of either kind as ``Cells``; errors as of ``Cells.of``."""
+    return cells if isinstance(cells, Cells) else Cells.of(cells)
+
+
 def _compact(
     code: NDArray[np.int32], names: NDArray, objects: Sequence[Perturbation] = ()
 ) -> tuple[NDArray[np.int32], NDArray, list[Perturbation]]:

@@ -78,7 +78,8 @@ def cell_effects(
     arms = _arms(cells, used, matching, min_cells)
     pools = Grouping(arms.pool, arms.share.shape[1])
     in_arms = Grouping(arms.arm, len(arms.perturbation))
-    sums, pool_sums = summed(cells, [in_arms, pools], target_sum=_target(cells, target_sum), progress=progress)
+    target = resolved_target_sum(cells, target_sum)
+    sums, pool_sums = summed(cells, [in_arms, pools], target_sum=target, progress=progress)
     pool_means = pool_sums / np.maximum(pools.sizes, 1)[:, None]
     delta = sums / in_arms.sizes[:, None] - arms.share @ pool_means
     names = cells.perturbations[arms.perturbation]
@@ -129,7 +130,8 @@ def control_context(
             remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
         )
     pool = Grouping(np.where(cells.is_control, 0, -1), 1)
-    (total,) = summed(cells, [pool], target_sum=_target(cells, target_sum), what="control", progress=progress)
+    target = resolved_target_sum(cells, target_sum)
+    (total,) = summed(cells, [pool], target_sum=target, what="control", progress=progress)
     place = {str(gene): at for at, gene in enumerate(cells.genes)}
     column = np.array([place.get(str(gene), -1) for gene in genes])
     if (column < 0).all():
@@ -138,7 +140,12 @@ def control_context(
     return Context(str(cells.contexts[found[0]]), mean.astype(np.float32))
 
 
-def _target(cells: Cells, target_sum: float | None) -> float:
+def resolved_target_sum(cells: Cells, target_sum: float | None) -> float:
+    """What counts are scaled to: as given, or the median of the cells' totals (of log1p values the usual 10,000).
+
+    Raises:
+        ConfigError: it is not above 0.
+    """
     if target_sum is None:
         return median_total(cells) if cells.values is ValueKind.COUNTS else COUNTS_PER_CELL
     if not target_sum > 0:

@@ -2,15 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import anndata as ad
 import numpy as np
 from numpy.typing import NDArray
 
 from gnnvcell.config import Config
-from gnnvcell.data.cells import Cells
+from gnnvcell.data.cells import Cells, as_cells
 from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.data.pseudobulk import cell_effects, control_context
 from gnnvcell.errors import ModelError, did_you_mean
@@ -34,6 +34,8 @@ class Prediction:
         support: (perturbations,) float32 >= 0: how much measured evidence the graph brought to each perturbation;
             0 means that the prediction rests on the gene's mean alone.
         context: cell type of the prediction.
+        spread: (perturbations, genes) float32 >= 0: standard deviation of the error, as far as the model knows it (its
+            own head, or the members of an ensemble); None where it does not.
     """
 
     values: NDArray[np.float32]
@@ -41,6 +43,7 @@ class Prediction:
     genes: NDArray
     support: NDArray[np.float32]
     context: str = ""
+    spread: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.perturbations), len(self.genes))
@@ -52,6 +55,20 @@ class Prediction:
             )
         if not np.isfinite(self.values).all():
             raise ModelError(f"{int((~np.isfinite(self.values)).sum())} predicted values are NaN or infinite")
+        if self.spread is not None and (self.spread.shape != shape or not (self.spread >= 0).all()):
+            raise ModelError(
+                "the spread of a prediction does not fit it",
+                expected=f"one number >= 0 for each of {shape[0]} perturbations and {shape[1]} genes",
+                found=f"shape {self.spread.shape}, smallest {np.min(self.spread, initial=np.inf):.3g}",
+            )
+
+
+class EffectPredictor(Protocol):
+    """What ensembles, calibrations and screens ask of a model, whatever it learned from."""
+
+    def predict(self, perturbations: Sequence[str] | NDArray, *, context: Any = None) -> Prediction:
+        """Predict the effects of perturbations in a cell type."""
+        ...
 
 
 class EffectModel(ABC):
@@ -94,7 +111,7 @@ class EffectModel(ABC):
                 training gene is in the graph.
             DataError: of cells, no controls, none in a batch, or values that are neither counts nor log1p.
         """
-        table = train if isinstance(train, EffectTable) else cell_effects(_cells(train))
+        table = train if isinstance(train, EffectTable) else cell_effects(as_cells(train))
         if table.kind not in self.kinds:
             raise ModelError(
                 f"{type(self).__name__} does not learn from effects of kind {table.kind!r}",
@@ -124,7 +141,7 @@ class EffectModel(ABC):
             raise ModelError("the model was not fitted", remedy="call fit(train, graph) first")
         chosen = self._context(context)
         found = self._predict(np.asarray(perturbations, dtype=str), chosen)
-        return Prediction(found.values, found.perturbations, found.genes, found.support, chosen.name)
+        return replace(found, context=chosen.name)
 
     @abstractmethod
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
@@ -137,7 +154,7 @@ class EffectModel(ABC):
     def _context(self, context: Context | Cells | ad.AnnData | str | None) -> Context:
         known = self._train_contexts
         if isinstance(context, Cells | ad.AnnData):
-            return control_context(_cells(context), self._train_genes)
+            return control_context(as_cells(context), self._train_genes)
         if isinstance(context, Context):
             if context.control is not None and context.control.shape != self._train_genes.shape:
                 raise ModelError(
@@ -156,7 +173,3 @@ class EffectModel(ABC):
                 remedy=f"{did_you_mean(context, known)}; or give its control cells",
             )
         return known[context]
-
-
-def _cells(cells: Cells | ad.AnnData) -> Cells:
-    return cells if isinstance(cells, Cells) else Cells.of(cells)

@@ -118,6 +118,18 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Give a model the weights of a file.
+
+    Raises:
+        ModelError: they are those of another model.
+    """
+    try:
+        model.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise ModelError(f"{path} has the weights of another model", found=str(error).splitlines()[-1]) from error
+
+
 def _folder_of(path: Path, kinds: tuple[ModelFormat, ...]) -> Path:
     for folder in (path, path / MODEL_FOLDER):
         if (folder / HEAD_FILE).is_file():

@@ -1,6 +1,7 @@
 """TargetFeatures: what is known of each gene or compound that can be perturbed, in the order of one vocabulary."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,19 @@ from gnnvcell.nn.gene_encoder import GeneGraphEncoder, GeneGraphEncoderConfig
 ONEHOT, GRAPH, SPECTRAL = "onehot", "graph", "spectral"
 ONEHOT_COMPOUND = "onehot_compound"
 
-Features = tuple[dict[str, Float[Tensor, "_ _"]], dict[str, Bool[Tensor, " _"]]]
+
+class Described(NamedTuple):
+    """What is known of targets, as ``PerturbationEncoder`` takes it, and the graph's nodes.
+
+    Args:
+        features: feature set to (genes or compounds, width).
+        present: feature set to (genes or compounds,), which rows hold something.
+        nodes: (graph genes, d) embeddings by message passing; None without a graph.
+    """
+
+    features: dict[str, Float[Tensor, "_ _"]]
+    present: dict[str, Bool[Tensor, " _"]]
+    nodes: Float[Tensor, "nodes d"] | None
 
 
 class TargetFeatures(nn.Module):
@@ -39,6 +52,8 @@ class TargetFeatures(nn.Module):
             graph, each gene's of unit length), or names of tables. A gene that has neither learns its vector; without
             any inputs every gene does, and a target that was never perturbed has little but its neighbours' to go by.
         spectral_dim: length of the spectral vectors.
+        describing: tables, and "graph", that targets are described by; all when left out. The others are there for the
+            graph's nodes, or for a decoder that reads these.
 
     Raises:
         ModelError: no target of a table or of the graph is in the vocabulary.
@@ -60,29 +75,31 @@ class TargetFeatures(nn.Module):
         graph_config: GeneGraphEncoderConfig | None = None,
         graph_inputs: Sequence[str] = (SPECTRAL,),
         spectral_dim: int = 64,
+        describing: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.vocab, self.compounds = vocab, list(compounds)
         self.gene_widths: dict[str, int] = {}
         self.compound_widths: dict[str, int] = {}
-        self.missing: dict[str, list[str]] = {}  # feature set to the genes without a row
         self._graph = graph
         self.onehot = nn.ModuleDict()
         if onehot_width is not None:
             self._add_onehot(seen, onehot_width)
         for name, table in (tables or {}).items():
-            values, present, report = table.for_genes(vocab)
+            values, present, _ = table.for_genes(vocab)
             self._keep(name, torch.from_numpy(values), torch.from_numpy(present))
-            self.gene_widths[name], self.missing[name] = table.width, list(report.missing)
+            if describing is None or name in describing:
+                self.gene_widths[name] = table.width
         for name, table in (compound_tables or {}).items():
-            values, present, report = table.for_names(self.compounds)
+            values, present, _ = table.for_names(self.compounds)
             self._keep(name, torch.from_numpy(values), torch.from_numpy(present))
-            self.compound_widths[name], self.missing[name] = table.width, list(report.missing)
+            self.compound_widths[name] = table.width
         self.graph_encoder = None
         if graph is not None:
             config = graph_config or GeneGraphEncoderConfig()
             self.graph_encoder = self._encoder(graph, config, graph_inputs, spectral_dim)
-            self.gene_widths[GRAPH] = self.graph_encoder.config.width
+            if describing is None or GRAPH in describing:
+                self.gene_widths[GRAPH] = self.graph_encoder.config.width
 
     def _add_onehot(self, seen: tuple[Sequence[str], Sequence[str]], width: int) -> None:
         genes, compounds = seen
@@ -144,13 +161,14 @@ class TargetFeatures(nn.Module):
             raise ModelError("the model was made without a graph", remedy="give it one: graph=...")
         return self.graph_encoder(self._graph.graph)
 
-    def forward(self) -> Features:
-        """All feature sets and which of their rows hold something, as ``PerturbationEncoder`` takes them."""
+    def forward(self) -> Described:
+        """All that describes targets; the graph encoder runs once."""
+        nodes = None if self.graph_encoder is None else self.node_embeddings()
         features: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
         for name in (*self.gene_widths, *self.compound_widths):
-            if name == GRAPH:
-                features[name] = self.node_embeddings()[self.get_buffer("_graph_rows").clamp_min(0)]
+            if name == GRAPH and nodes is not None:
+                features[name] = nodes[self.get_buffer("_graph_rows").clamp_min(0)]
             elif name in self.onehot:
                 count = len(self.get_buffer(f"_{name}_present"))
                 table: Tensor = self.onehot[name].weight  # type: ignore[assignment]
@@ -159,4 +177,4 @@ class TargetFeatures(nn.Module):
             else:
                 features[name] = self.get_buffer(f"_{name}_values")
             present[name] = self.get_buffer(f"_{name}_present")
-        return features, present
+        return Described(features, present, nodes)

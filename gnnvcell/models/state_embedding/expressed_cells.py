@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.data.cell_file import open_cells
+from gnnvcell.data.cell_sets.expression import expression_of
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.expression import COUNTS_PER_CELL
 from gnnvcell.data.matrix import CellMatrix, MemoryMatrix
@@ -105,16 +106,10 @@ class ExpressedCells:
         Raises:
             DataError: values that are negative, NaN or infinite.
         """
-        stored = self.matrix.take(rows)
-        if not np.isfinite(stored.data).all() or (stored.data < 0).any():
-            raise DataError("cells have values that are negative, NaN or infinite", remedy="name the layer with counts")
-        block = sp.csr_array(stored, dtype=np.float32, copy=True)
+        kind = ValueKind.COUNTS if self.counts else ValueKind.LOG1P
+        block = expression_of(self.matrix.take(rows), kind, np.arange(len(self.genes)), COUNTS_PER_CELL)
+        block = block.copy() if not self.counts else block  # the matrix may hand out its own values
         block.eliminate_zeros()
-        if self.counts:
-            total = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
-            scale = np.divide(COUNTS_PER_CELL, total, out=np.zeros_like(total), where=total > 0)
-            block.data *= np.repeat(scale, np.diff(block.indptr)).astype(np.float32)
-            np.log1p(block.data, out=block.data)
         return block
 
     def log_totals(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:

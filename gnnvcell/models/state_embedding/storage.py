@@ -10,11 +10,10 @@
 
 from pathlib import Path
 
-from gnnvcell.errors import ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs import GeneGraph
-from gnnvcell.models.model_folder import ModelFormat, read_head, read_tensors, write_model, write_tensors
+from gnnvcell.models.model_folder import ModelFormat, load_weights, read_head, read_tensors, write_model, write_tensors
 from gnnvcell.models.state_embedding.config import StateEmbeddingConfig
 from gnnvcell.models.state_embedding.network import StateEmbedding
 
@@ -74,10 +73,7 @@ def load(path: str | Path) -> StateEmbedding:
         esm=FeatureTable.load(folder / ESM_FILE) if config.use_esm else None,
         datasets=head["datasets"],
     )
-    try:
-        model.load_state_dict(read_tensors(folder / WEIGHTS_FILE))
-    except RuntimeError as error:
-        raise ModelError(f"the weights in {folder} are of another model", found=str(error).splitlines()[-1]) from error
+    load_weights(model, folder / WEIGHTS_FILE)
     return model.eval()
 
 

@@ -13,10 +13,8 @@ from torch import Tensor
 
 from gnnvcell.config import digest_of
 from gnnvcell.data.cell_sets import CellSetConfig, CellSets
-from gnnvcell.data.cell_sums import median_total
-from gnnvcell.data.cells import Cells
-from gnnvcell.data.pseudobulk import cell_effects
-from gnnvcell.data.values import ValueKind
+from gnnvcell.data.cells import Cells, as_cells
+from gnnvcell.data.pseudobulk import cell_effects, resolved_target_sum
 from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.fitting.config import FitConfig
@@ -36,8 +34,6 @@ from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets
 if TYPE_CHECKING:
     from gnnvcell.fitting import FitResult
 
-_COUNTS_PER_CELL = 1e4
-
 
 @CELL_MODELS.register("state_transition")
 class StateTransition(CellModel):
@@ -52,6 +48,7 @@ class StateTransition(CellModel):
 
     Raises:
         ModelError: on ``fit``, an encoder lacks its graph or features, or there are fewer than two perturbations.
+        ConfigError: on ``fit``, early stopping (``training.patience``) or a fallback without validation perturbations.
         DataError: on ``fit``, no controls, a batch without controls, or values that are neither counts nor log1p.
 
     Example:
@@ -99,7 +96,6 @@ class StateTransition(CellModel):
             validation: cells of perturbations that are no part of training, and controls; when left out, a share of the
                 training perturbations (``config.validation``) is held out.
             training: settings of training; ``config.training`` when left out.
-            begin: called with the new network before training, for example to take weights over from another run.
             begin: called with the network before it is trained, to give it weights of another run or to freeze parts.
             out_dir: folder of the run (``gnnvcell.fitting.fit``).
             resume: go on with the run in ``out_dir``.
@@ -107,7 +103,7 @@ class StateTransition(CellModel):
         """
         from gnnvcell.fitting import fit
 
-        cells, held_out = self._divided(_cells(train), validation, seed)
+        cells, held_out = self._divided(as_cells(train), validation, seed)
         parts = self._assembled(cells, graph if graph is not None else self._graph, seed, progress)
         network = parts.network()
         if begin is not None:
@@ -116,8 +112,6 @@ class StateTransition(CellModel):
         loader = self.loader(cells, seed=seed)
         validating = self.loader(held_out, seed=seed) if held_out is not None else None
         settings = (training or self.config.training).model_copy(update={"seed": seed})
-        if validating is None:
-            settings = settings.model_copy(update={"patience": None})
         self.result = fit(
             network, loader, validating, config=settings, out_dir=out_dir, resume=resume, progress=progress
         )
@@ -132,7 +126,7 @@ class StateTransition(CellModel):
         """Cells to learn from and to validate on; a perturbation in a cell type is on one side only."""
         cells.require_controls()
         if validation is not None:
-            other = _cells(validation)
+            other = as_cells(validation)
             both = sorted(_conditions(cells) & _conditions(other))
             if both:
                 context, name = both[0]
@@ -160,9 +154,7 @@ class StateTransition(CellModel):
     def _assembled(self, cells: Cells, graph: GeneGraph | None, seed: int, progress: bool) -> TransitionParts:
         cfg = self.config
         genes = ModelGenes.chosen(cells, predicted=cfg.genes, read=cfg.input_genes, progress=progress)
-        target = cfg.target_sum
-        if target is None:
-            target = median_total(cells) if cells.values is ValueKind.COUNTS else _COUNTS_PER_CELL
+        target = resolved_target_sum(cells, cfg.target_sum)
         controls = {}
         for code, name in enumerate(cells.contexts.tolist()):
             own = cells.take_cells(cells.context_code == code)
@@ -201,7 +193,7 @@ class StateTransition(CellModel):
             ModelError: the model was not fitted, which is what decides on its genes.
             DataError: cells that lack genes of the model, or have no controls.
         """
-        cells, predictor = _cells(cells), self._ready()
+        cells, predictor = as_cells(cells), self._ready()
         parts = predictor.parts
         config = CellSetConfig(
             set_size=self.config.set_size,
@@ -248,7 +240,7 @@ class StateTransition(CellModel):
         for context in truth.context_names:
             rows = np.flatnonzero(truth.contexts == context)
             names = truth.perturbations[rows]
-            network.append(predictor.by_network(names, predictor.pool(context)).values)
+            network.append(predictor.by_network(names, predictor.pool(context)))
             fallback.append(predictor.prior(str(self.config.fallback)).effects(names, context).values)
             support.append(predictor.support(names))
             true.append(truth.values[rows][:, columns])
@@ -289,8 +281,8 @@ class StateTransition(CellModel):
 
         Args:
             perturbations: names, seen or not, "A+B" for several targets.
-            context: control cells to begin from, or the name of a cell type of training, whose kept controls are taken;
-                may be left out where training had one cell type.
+            context: control cells to begin from (at most ``kept_controls`` of them, drawn within batches), or the name
+                of a cell type of training, whose kept controls are taken; may be left out where training had one.
 
         Raises:
             ModelError: the model was not fitted, or the cell type is unknown or missing.
@@ -336,10 +328,6 @@ class StateTransition(CellModel):
         if self._predictor is None:
             raise ModelError("the model was not fitted", remedy="call fit(cells, graph) first")
         return self._predictor
-
-
-def _cells(cells: Cells | ad.AnnData) -> Cells:
-    return cells if isinstance(cells, Cells) else Cells.of(cells)
 
 
 def _conditions(cells: Cells) -> set[tuple[str, str]]:

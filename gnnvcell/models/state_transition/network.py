@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gnnvcell import keys
+from gnnvcell.errors import ModelError
 from gnnvcell.models.state_transition.config import StateTransitionConfig
-from gnnvcell.models.target_features import GRAPH, Features, TargetFeatures
+from gnnvcell.models.target_features import Described, TargetFeatures
 from gnnvcell.nn.gene_decoder import NamedGeneDecoder
 from gnnvcell.nn.losses import set_loss
 from gnnvcell.nn.mlp import mlp
@@ -84,7 +85,7 @@ class TransitionNetwork(nn.Module):
         inputs = outputs if input_columns is None else len(input_columns)
         self.cell_encoder = mlp(inputs, width, hidden=width, depth=cfg.cell_encoder_layers, dropout=cfg.dropout)
         self.perturbation_encoder = None
-        if targets is not None:
+        if targets is not None and (targets.gene_widths or targets.compound_widths):
             self.perturbation_encoder = PerturbationEncoder(
                 width,
                 gene_features=targets.gene_widths,
@@ -126,9 +127,9 @@ class TransitionNetwork(nn.Module):
         cfg, width = self.config, self.config.hidden_dim
         layers = mlp(width, outputs, hidden=width, depth=cfg.decoder_layers, dropout=cfg.dropout)
         self.named_decoder = None
-        if gene_rows is not None and self.targets is not None:
+        if gene_rows is not None:
             layers = layers[:-1]
-            self.named_decoder = NamedGeneDecoder(width, self.targets.gene_widths[GRAPH], gene_rows)
+            self.named_decoder = NamedGeneDecoder(width, cfg.graph.width, gene_rows)
         else:
             nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
             nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
@@ -152,9 +153,10 @@ class TransitionNetwork(nn.Module):
             field: effect predicted by the field's model, where "field" is an encoder.
             mask: cells that are there.
         """
+        described = self.targets() if self.targets is not None else None
         states = self.encode_cells(control)
-        context = self.encode_conditions(conditions, batch, field)
-        return self.transform(control, states, context, field, mask=mask)
+        context = self.encode_conditions(conditions, batch, field, described=described)
+        return self.transform(control, states, context, field, described=described, mask=mask)
 
     def encode_cells(self, control: Float[Tensor, "sets cells outputs"]) -> Float[Tensor, "sets cells h"]:
         """States of control cells; the same whatever is done to them."""
@@ -167,13 +169,23 @@ class TransitionNetwork(nn.Module):
         batch: Int[Tensor, " sets"] | None = None,
         field: Float[Tensor, "sets fields"] | None = None,
         *,
-        features: Features | None = None,
+        described: Described | None = None,
     ) -> Float[Tensor, "sets h"]:
-        """What is done to each set, and where; ``features`` are those of ``targets`` where they were made before."""
+        """What is done to each set, and where.
+
+        Args:
+            conditions, batch, field: as of ``forward``.
+            described: what ``targets()`` gives; made once for all that read it.
+
+        Raises:
+            ModelError: the network reads a field, and there is none.
+        """
         total = torch.zeros((), device=next(self.parameters()).device)
-        if self.perturbation_encoder is not None and self.targets is not None:
-            total = total + self.perturbation_encoder(conditions, *(features or self.targets()))
-        if self.field_encoder is not None and field is not None:
+        if self.perturbation_encoder is not None and described is not None:
+            total = total + self.perturbation_encoder(conditions, described.features, described.present)
+        if self.field_encoder is not None:
+            if field is None:
+                raise ModelError("the network reads a field, and there is none", remedy="give field=")
             total = total + self.field_encoder(field)
         if self.batch_encoder is not None:
             total = total + self._of_batch(batch, len(conditions))
@@ -194,6 +206,7 @@ class TransitionNetwork(nn.Module):
         context: Float[Tensor, "sets h"],
         field: Float[Tensor, "sets fields"] | None = None,
         *,
+        described: Described | None = None,
         mask: Bool[Tensor, "sets cells"] | None = None,
     ) -> Transition:
         """Perturbed cells from the states of control cells and what is done to them."""
@@ -207,17 +220,13 @@ class TransitionNetwork(nn.Module):
         if self.confidence_head is not None:
             confidence = F.softplus(self.confidence_head(hidden[:, -1])[:, 0])
             hidden = hidden[:, :-1]
-        change = self._decode(hidden)
+        change = self.decoder(hidden)
+        if self.named_decoder is not None and described is not None and described.nodes is not None:
+            change = self.named_decoder(change, described.nodes)
         if self.field_share is not None and field is not None:
             share = self.field_share[0] + self.field_share[1] * field[:, -1:]
             change = change + (share * field[:, :-1])[:, None]
         return Transition(control + change if self.config.residual else change, confidence)
-
-    def _decode(self, hidden: Tensor) -> Tensor:
-        decoded = self.decoder(hidden)
-        if self.named_decoder is None or self.targets is None:
-            return decoded
-        return self.named_decoder(decoded, self.targets.node_embeddings())
 
     def decode_genes(self, embeddings: Float[Tensor, "... d"]) -> Float[Tensor, "... genes"]:
         """Expression of all genes from embeddings of cells."""

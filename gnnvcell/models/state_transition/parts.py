@@ -122,6 +122,7 @@ class TransitionParts:
             graph_config=cfg.graph,
             graph_inputs=cfg.graph_inputs,
             spectral_dim=cfg.spectral_dim,
+            describing=of_targets,
         )
 
     def _vocab(self) -> GeneVocab:

@@ -50,21 +50,6 @@ class SetsOfControls:
         return cls(values, network.encode_cells(values), torch.from_numpy(mask).to(device), batch, rows)
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkEffects:
-    """Mean effects that a network predicts.
-
-    Args:
-        values: (perturbations, genes) change of the mean over the control cells.
-        spread: (perturbations, genes) standard error of that change over the sets of control cells.
-        confidence: (perturbations,) predicted loss of a set; NaN without the head.
-    """
-
-    values: NDArray[np.float64]
-    spread: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-
-
 @torch.inference_mode()
 def network_effects(
     network: TransitionNetwork,
@@ -75,8 +60,8 @@ def network_effects(
     batches: Sequence[str],
     field: NDArray[np.float32] | None = None,
     progress: bool = False,
-) -> NetworkEffects:
-    """Mean change of expression under each perturbation, over all cells of a pool.
+) -> NDArray[np.float64]:
+    """(perturbations, genes) mean change of expression under each perturbation, over all cells of a pool.
 
     Args:
         network: in evaluation mode.
@@ -87,35 +72,24 @@ def network_effects(
         field: (perturbations, genes + 1) field, where the network reads one.
         progress: a bar on stderr.
     """
-    values, spread, confidence = [], [], []
     sets = SetsOfControls.of(network, pool, size=size, batches=batches)
-    own = sets.mask.sum(dim=1, keepdim=True)
-    weight = sets.mask / own  # (sets, cells): the mean over the cells of a set, each once
-    share = (own / own.sum())[:, 0]
-    decoded = network.gene_decoder is not None
-    before = _mean(network.decode_genes(sets.values) if decoded else sets.values, weight)
-    for _, cells, conf in transitions(network, sets, conditions, field=field, progress=progress):
-        change = _mean(network.decode_genes(cells) if decoded else cells, weight) - before  # (sets, genes)
-        mean = share @ change
-        values.append(mean.double().cpu().numpy())
-        error = (share @ (change - mean).square() / max(len(share) - 1, 1)).sqrt()
-        spread.append(error.cpu().numpy())
-        confidence.append(float("nan") if conf is None else float(share @ conf))
-    return NetworkEffects(np.stack(values), np.stack(spread), np.array(confidence, dtype=np.float32))
+    weight = sets.mask / sets.mask.sum()  # (sets, cells): each cell of the pool once
+    before = _mean(genes_of(network, sets.values), weight)
+    found = transitions(network, sets, conditions, field=field, progress=progress)
+    changes = (_mean(genes_of(network, cells), weight) - before for _, cells, _ in found)
+    return np.stack([change.double().cpu().numpy() for change in changes])
 
 
-def _mean(cells: Tensor, weight: Tensor) -> Tensor:
-    return torch.bmm(weight[:, None], cells)[:, 0]
+def _mean(cells: Float[Tensor, "sets cells genes"], weight: Float[Tensor, "sets cells"]) -> Float[Tensor, " genes"]:
+    return weight.flatten() @ cells.flatten(0, 1)
 
 
 @torch.inference_mode()
-def changed_genes(
-    network: TransitionNetwork, before: Float[Tensor, "sets cells outputs"], after: Float[Tensor, "sets cells outputs"]
+def genes_of(
+    network: TransitionNetwork, cells: Float[Tensor, "sets cells outputs"]
 ) -> Float[Tensor, "sets cells genes"]:
-    """Change of each cell's genes; of embeddings, what the decoder makes of them."""
-    if network.gene_decoder is None:
-        return after - before
-    return network.decode_genes(after) - network.decode_genes(before)
+    """Expression of cells; of embeddings, what the decoder makes of them."""
+    return cells if network.gene_decoder is None else network.decode_genes(cells)
 
 
 def transitions(
@@ -134,7 +108,7 @@ def transitions(
     device = sets.values.device
     together = max(1, _CELLS_AT_ONCE // max(1, number * size))
     with torch.inference_mode():
-        features = network.targets() if network.targets is not None else None
+        described = network.targets() if network.targets is not None else None
     with tqdm(total=count, desc="predicting", unit="perturbation", disable=None if progress else True) as bar:
         for start in range(0, count, together):
             chosen = torch.arange(start, min(start + together, count), device=device)
@@ -143,9 +117,10 @@ def transitions(
             with torch.inference_mode():
                 read = None if field is None else torch.from_numpy(field).to(device)[each]
                 context = network.encode_conditions(
-                    conditions.take(each), sets.batch.repeat(len(chosen)), read, features=features
+                    conditions.take(each), sets.batch.repeat(len(chosen)), read, described=described
                 )
-                found = network.transform(sets.values.repeat(repeat), sets.states.repeat(repeat), context, read)
+                controls, states = sets.values.repeat(repeat), sets.states.repeat(repeat)
+                found = network.transform(controls, states, context, read, described=described)
                 cells = found.cells.unflatten(0, (len(chosen), number))
                 expected = None if found.confidence is None else found.confidence.view(len(chosen), number)
             for at, perturbation in enumerate(chosen.tolist()):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gnnvcell import keys
-from gnnvcell.data.cells import Cells
+from gnnvcell.data.cells import Cells, as_cells
 from gnnvcell.errors import ModelError, did_you_mean
 from gnnvcell.models.base import Prediction
 from gnnvcell.models.effect_prior import EffectPrior
@@ -20,9 +20,8 @@ from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predicting import (
-    NetworkEffects,
     SetsOfControls,
-    changed_genes,
+    genes_of,
     network_effects,
     transitions,
 )
@@ -63,7 +62,7 @@ class TransitionPredictor:
     ) -> Prediction:
         """See ``StateTransition.predict``."""
         names, pool = np.asarray(perturbations, dtype=str), self.pool(context)
-        values, support = self.by_network(names, pool).values, self.support(names)
+        values, support = self.by_network(names, pool), self.support(names)
         parts = self.parts
         if parts.gate is not None:
             prior = self.prior(str(parts.config.fallback))
@@ -95,6 +94,7 @@ class TransitionPredictor:
         parts, network = self.parts, self.network
         sets = SetsOfControls.of(network.eval(), pool, size=parts.config.set_size, batches=parts.batches)
         before = torch.from_numpy(pool.dense(sets.rows)).to(sets.values.device)
+        unchanged = genes_of(network, sets.values)
         support, share, fallback = self.support(names), np.ones(len(names)), None
         if parts.gate is not None:
             share = parts.gate.share(support)
@@ -103,7 +103,7 @@ class TransitionPredictor:
             network, sets, self.conditions_of(names), field=self._field(names, pool), progress=progress
         )
         for number, after, confidence in found:
-            change = changed_genes(network, sets.values, after)
+            change = genes_of(network, after) - unchanged
             if parts.gate is not None and fallback is not None:
                 other = torch.from_numpy(fallback[number]).to(change)
                 g = float(share[number])
@@ -120,8 +120,8 @@ class TransitionPredictor:
             return None
         return self.prior(self.parts.config.field_model).effects(names, self._known_context(pool.name)).field
 
-    def by_network(self, names: NDArray, pool: ControlPool) -> NetworkEffects:
-        """Effects that the network predicts from the control cells of a pool."""
+    def by_network(self, names: NDArray, pool: ControlPool) -> NDArray[np.float64]:
+        """(perturbations, genes) effects that the network predicts from the control cells of a pool."""
         parts, network = self.parts, self.network
         network.eval()
         return network_effects(
@@ -162,7 +162,7 @@ class TransitionPredictor:
         parts = self.parts
         if isinstance(context, Cells | ad.AnnData):
             pool = ControlPool.of(
-                _cells(context),
+                as_cells(context),
                 parts.genes.predicted,
                 target_sum=parts.target_sum,
                 most=parts.config.kept_controls,
@@ -185,10 +185,6 @@ class TransitionPredictor:
     def _known_context(self, name: str) -> str | None:
         """The context as priors know it; None, their own default, for a new cell type."""
         return name if name in self.parts.controls else None
-
-
-def _cells(cells: Cells | ad.AnnData) -> Cells:
-    return cells if isinstance(cells, Cells) else Cells.of(cells)
 
 
 def _then(

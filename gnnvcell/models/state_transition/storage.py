@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gnnvcell.data.effects import EffectTable
-from gnnvcell.errors import ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models.model_folder import ModelFormat, read_head, read_tensors, write_model, write_tensors
+from gnnvcell.models.model_folder import ModelFormat, load_weights, read_head, read_tensors, write_model, write_tensors
 from gnnvcell.models.state_transition.config import StateTransitionConfig
 from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.gate import EvidenceGate
@@ -81,10 +80,7 @@ def load(path: str | Path) -> tuple[TransitionNetwork, TransitionParts]:
         head["seed"],
     )
     network = parts.network()
-    try:
-        network.load_state_dict(read_tensors(folder / _WEIGHTS))
-    except RuntimeError as error:
-        raise ModelError(f"the weights in {folder} are of another model", found=str(error).splitlines()[-1]) from error
+    load_weights(network, folder / _WEIGHTS)
     return network.eval(), parts
 
 

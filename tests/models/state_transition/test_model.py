@@ -6,6 +6,7 @@ import pytest
 
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import ConfigError, FileFormatError, ModelError
+from gnnvcell.graphs.controls import CONTROLS
 from gnnvcell.models import CELL_MODELS, find_model
 from gnnvcell.models.state_transition import StateTransition, StateTransitionConfig
 
@@ -71,13 +72,14 @@ def test_learns_effects_of_unseen_targets_from_the_graph(graph):
     train = screen(left_out=held, cells=16)
     truth = {name: readout_shift(int(name[1:]))[:10] for name in held}
 
-    def score(encoder: str) -> float:
+    def score(encoder: str, graph=graph) -> float:
         model = StateTransition(StateTransitionConfig.parse({**settings, "encoders": (encoder,)}), graph=graph)
         values = model.fit(train).predict(list(held)).values[:, 18:28]
         return float(np.mean([np.corrcoef(values[row], truth[name])[0, 1] for row, name in enumerate(held)]))
 
     assert score("graph") > 0.8
     assert score("onehot") < 0.5
+    assert np.mean([score("graph", CONTROLS.get("rewired")(graph, seed=seed)) for seed in (0, 1)]) < 0.5
 
 
 def test_new_cell_types_by_their_control_cells(fitted):
@@ -152,6 +154,11 @@ class TestRefusals:
     def test_fallback_without_validation(self, make, cells):
         with pytest.raises(ConfigError, match="weighed on validation perturbations"):
             make(fallback="knn", validation=0.0).fit(cells)
+
+    def test_early_stopping_without_validation(self, make, cells):
+        training = {**QUICK["training"], "patience": 2}
+        with pytest.raises(ConfigError, match="stopping early needs validation data"):
+            make(encoders=("graph",), validation=0.0, training=training).fit(cells)
 
     def test_control_cells_that_lack_genes(self, fitted):
         with pytest.raises(Exception, match="lack 1 of"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gnnvcell import keys
+from gnnvcell.errors import ModelError
 from gnnvcell.models.state_transition import StateTransition
 from gnnvcell.models.state_transition.predictor import TransitionPredictor
 
@@ -94,18 +95,17 @@ def test_nothing_leaks_out_of_padded_cells(ready):
     torch.testing.assert_close(padded.confidence, alone.confidence, atol=1e-5, rtol=1e-5)
 
 
-def test_edges_change_the_prediction_and_every_relation_gets_a_gradient(ready, graph):
+def test_every_relation_gets_a_gradient(ready, graph):
     network, loader = ready(encoders=("graph",))
     batch, encoder = loader.batch(0), network.targets.graph_encoder
     weights = {etype: graph.graph.edges[etype].data[keys.WEIGHT].clone() for etype in graph.graph.canonical_etypes}
     for weight in weights.values():
         weight.requires_grad_()
-    features, present = network.targets()
-    embeddings = encoder(graph.graph, edge_weight=weights)
+    nodes = encoder(graph.graph, edge_weight=weights)
     rows = network.targets.get_buffer("_graph_rows").clamp_min(0)
-    context = network.encode_conditions(
-        batch[keys.CONDITIONS], batch[keys.BATCH], features=({**features, "graph": embeddings[rows]}, present)
-    )
+    described = network.targets()
+    described = described._replace(features={**described.features, "graph": nodes[rows]}, nodes=nodes)
+    context = network.encode_conditions(batch[keys.CONDITIONS], batch[keys.BATCH], described=described)
     states = network.encode_cells(batch[keys.CONTROL_CELLS])
     network.transform(batch[keys.CONTROL_CELLS], states, context).cells.square().sum().backward()
     for etype, weight in weights.items():
@@ -114,11 +114,53 @@ def test_edges_change_the_prediction_and_every_relation_gets_a_gradient(ready, g
             assert weight.grad.abs().sum() > 0, etype
 
 
+def test_a_changed_edge_changes_the_prediction(ready, graph):
+    network, loader = ready(encoders=("graph",))
+    batch, network = loader.batch(0), network.eval()
+    before = run(network, batch).cells
+    weight = graph.graph.edges["string"].data[keys.WEIGHT]
+    target = int(network.targets.get_buffer("_graph_rows")[batch[keys.CONDITIONS].target[0]])
+    edge = int((graph.graph.edges(etype="string")[1] == target).nonzero()[0])
+    old = float(weight[edge])
+    try:
+        weight[edge] = 5.0
+        assert (run(network, batch).cells[0] - before[0]).abs().max() > 1e-6
+    finally:
+        weight[edge] = old
+    torch.testing.assert_close(run(network, batch).cells, before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sets"),
+    [
+        ({"encoders": ("onehot",), "decoder": "named"}, {"onehot"}),
+        ({"encoders": ("graph",), "graph_inputs": ("spectral", "esm")}, {"graph"}),
+        ({"encoders": ("esm", "graph"), "decoder": "named"}, {"esm", "graph"}),
+        ({"encoders": ("field",), "decoder": "named"}, set()),
+    ],
+)
+def test_targets_are_described_by_the_chosen_encoders_only(ready, settings, sets):
+    network, loader = ready(**settings)
+    assert set(network.targets.gene_widths) == sets
+    assert (network.perturbation_encoder is not None) == bool(sets)
+    calls = []
+    network.targets.graph_encoder.register_forward_hook(lambda *_: calls.append(1))
+    network.train().loss(loader.batch(0))
+    assert len(calls) == 1  # once a step, whoever reads it
+
+
+def test_a_field_that_is_read_must_be_there(ready):
+    network, loader = ready(encoders=("field",))
+    with pytest.raises(ModelError, match="reads a field"):
+        run(network, loader.batch(0), field=None)
+
+
 def test_unknown_batch_is_the_mean_of_the_known_ones(ready):
     network, loader = ready(encoders=("graph",))
     batch, table = loader.batch(0), network.eval().batch_encoder.weight
-    context = network.encode_conditions(batch[keys.CONDITIONS], torch.full((4,), -1))
-    bare = network.perturbation_encoder(batch[keys.CONDITIONS], *network.targets())
+    context = network.encode_conditions(batch[keys.CONDITIONS], torch.full((4,), -1), described=network.targets())
+    described = network.targets()
+    bare = network.perturbation_encoder(batch[keys.CONDITIONS], described.features, described.present)
     torch.testing.assert_close(context - bare, table.mean(dim=0).expand(4, -1), atol=1e-5, rtol=1e-4)
 
 

@@ -27,10 +27,13 @@ from gnnvcell.metrics.labels import average_precision, micro_auroc, per_gene_aur
 from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
 from gnnvcell.metrics.profile import METRICS, averages, score_all
 from gnnvcell.metrics.pseudobulk import PseudoBulk
+from gnnvcell.metrics.published import PUBLISHED, CellPairs, published_scores, published_summary
 from gnnvcell.metrics.strata import by_strata, quantile_edges
 
 __all__ = [
     "METRICS",
+    "PUBLISHED",
+    "CellPairs",
     "DECalls",
     "PseudoBulk",
     "amplitude_ratio",
@@ -59,6 +62,8 @@ __all__ = [
     "perturbation_discrimination",
     "pr_auc",
     "precision_at",
+    "published_scores",
+    "published_summary",
     "quantile_edges",
     "r2",
     "rescaled",

@@ -23,11 +23,15 @@ from gnnvcell.metrics.differential import (
     roc_auc,
 )
 from gnnvcell.metrics.discrimination import normalised_retrieval, perturbation_discrimination
+from gnnvcell.metrics.error_curve import ErrorCurve, error_curve
+from gnnvcell.metrics.intervals import interval_coverage, interval_score, interval_width
 from gnnvcell.metrics.labels import average_precision, micro_auroc, per_gene_auroc, per_perturbation_auroc
 from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
 from gnnvcell.metrics.profile import METRICS, averages, score_all
 from gnnvcell.metrics.pseudobulk import PseudoBulk
 from gnnvcell.metrics.published import PUBLISHED, CellPairs, published_scores, published_summary
+from gnnvcell.metrics.spread_calibration import by_spread, calibration_error, normal_coverage
+from gnnvcell.metrics.retrieval import Retrieval, pair_similarity, ranked, retrieval_chance, retrieve
 from gnnvcell.metrics.strata import by_strata, quantile_edges
 
 __all__ = [
@@ -35,11 +39,15 @@ __all__ = [
     "PUBLISHED",
     "CellPairs",
     "DECalls",
+    "ErrorCurve",
     "PseudoBulk",
+    "Retrieval",
     "amplitude_ratio",
     "average_precision",
     "averages",
+    "by_spread",
     "by_strata",
+    "calibration_error",
     "ceilings",
     "de_direction_match",
     "de_nsig_counts",
@@ -47,6 +55,10 @@ __all__ = [
     "de_spearman_lfc_sig",
     "de_spearman_sig",
     "disjoint_halves",
+    "error_curve",
+    "interval_coverage",
+    "interval_score",
+    "interval_width",
     "mae",
     "mae_delta",
     "micro_auroc",
@@ -54,8 +66,10 @@ __all__ = [
     "mse",
     "mse_delta",
     "namesakes_left_out",
+    "normal_coverage",
     "normalised_retrieval",
     "overlap_at",
+    "pair_similarity",
     "pearson_delta",
     "per_gene_auroc",
     "per_perturbation_auroc",
@@ -66,7 +80,10 @@ __all__ = [
     "published_summary",
     "quantile_edges",
     "r2",
+    "ranked",
     "rescaled",
+    "retrieval_chance",
+    "retrieve",
     "roc_auc",
     "score_all",
     "shift_magnitude",

@@ -87,8 +87,8 @@ def retrieve(
     """Rank predicted perturbations by their similarity to observed signatures, as a target screen does.
 
     The other direction than ``normalised_retrieval``: there a prediction looks for its own truth, here a signature
-    looks for the perturbation that made it. A gene that a query perturbs is left out for all candidates, and a gene that a
-    candidate perturbs is left out for that candidate, so that nobody is found by the knock-down itself.
+    looks for the perturbation that made it. A gene that a query perturbs is left out for all candidates, and a gene
+    that a candidate perturbs is left out for that candidate, so that nobody is found by the knock-down itself.
 
     Args:
         signatures: (queries, genes) observed deltas.

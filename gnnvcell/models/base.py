@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import anndata as ad
 import numpy as np
@@ -63,6 +63,7 @@ class Prediction:
             )
 
 
+@runtime_checkable
 class EffectPredictor(Protocol):
     """What ensembles, calibrations and screens ask of a model, whatever it learned from."""
 

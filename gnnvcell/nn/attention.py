@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gnnvcell.errors import ConfigError
@@ -31,7 +32,6 @@ class SelfAttention(nn.Module):
         ConfigError: a width that heads do not divide, or heads of odd width with rotary positions.
 
     Example:
-        >>> import torch
         >>> SelfAttention(8, 2)(torch.rand(1, 3, 8)).shape
         torch.Size([1, 3, 8])
     """
@@ -46,10 +46,7 @@ class SelfAttention(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ConfigError(f"{heads} heads do not divide the width {width}", remedy="choose a divisor of the width")
-        if positions == "rotary" and (width // heads) % 2:
-            raise ConfigError(f"rotary positions need heads of even width, not {width // heads}")
+        require_heads(width, heads, positions)
         self.heads, self.positions, self.dropout = heads, positions, dropout
         self.project = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width, bias=bias)
@@ -58,9 +55,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "batch length d"], mask: Bool[Tensor, "batch length"] | None = None
     ) -> Float[Tensor, "batch length d"]:
         """Attend; a sequence of which nothing is there gets zeros before the last projection."""
-        batch, length, width = x.shape
-        split = self.project(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = split.unbind(0)
+        query, key, value = self._projected(x)
         if self.positions == "rotary":
             query, key = rotate(query), rotate(key)
         found = F.scaled_dot_product_attention(
@@ -70,4 +65,39 @@ class SelfAttention(nn.Module):
             attn_mask=None if mask is None else mask[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.out(found.transpose(1, 2).reshape(batch, length, width))
+        return self.out(found.transpose(1, 2).reshape(x.shape))
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch length d"],
+        rows: Int[Tensor, " rows"],
+        mask: Bool[Tensor, "batch length"] | None = None,
+    ) -> Float[Tensor, "batch heads rows length"]:
+        """The weights of some queries, summing to 1 over keys."""
+        query, key, _ = self._projected(x)
+        query = query[:, :, rows]
+        if self.positions == "rotary":
+            query, key = rotate(query, rows), rotate(key)
+        score = query @ key.transpose(2, 3) / query.shape[3] ** 0.5
+        if mask is not None:
+            score = score.masked_fill(~mask[:, None, None, :], -torch.inf)
+        return score.softmax(dim=3)
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (batch, heads, length, d_h) each."""
+        batch, length, width = x.shape
+        split = self.project(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = split.unbind(0)
+        return query, key, value
+
+
+def require_heads(width: int, heads: int, positions: str = "none") -> None:
+    """Refuse heads that do not fit the width.
+
+    Raises:
+        ConfigError: a width that heads do not divide, or heads of odd width with rotary positions.
+    """
+    if width % heads:
+        raise ConfigError(f"{heads} heads do not divide the width {width}", remedy="choose a divisor of the width")
+    if positions == "rotary" and (width // heads) % 2:
+        raise ConfigError(f"rotary positions need heads of even width, not {width // heads}")

@@ -3,13 +3,15 @@
 from typing import Literal
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gnnvcell.config import Config
+from gnnvcell.errors import ConfigError
 from gnnvcell.nn.attention import SelfAttention
+from gnnvcell.nn.linear_attention import LinearAttention
 from gnnvcell.nn.positions import sinusoids
 
 Norm = Literal["rmsnorm", "layernorm"]
@@ -26,6 +28,7 @@ class TransformerConfig(Config):
         norm: "rmsnorm" or "layernorm".
         feed_forward: "swiglu" (two hidden projections, one gates the other) or "gelu".
         positions: "none": tokens are a set; "sinusoidal" or "rotary".
+        attention: "softmax", whose time grows with the square of the length, or "linear" (``LinearAttention``).
         dropout: of attention weights and of what blocks add, while training.
         checkpoint_layers: recompute blocks in the backward pass instead of keeping what they made.
     """
@@ -37,6 +40,7 @@ class TransformerConfig(Config):
     norm: Norm = "rmsnorm"
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
     positions: Literal["none", "sinusoidal", "rotary"] = "none"
+    attention: Literal["softmax", "linear"] = "softmax"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     checkpoint_layers: bool = False
 
@@ -70,9 +74,8 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        rotary = "rotary" if config.positions == "rotary" else "none"
         self.attention_norm = make_norm(config.norm, config.width)
-        self.attention = SelfAttention(config.width, config.heads, positions=rotary, dropout=config.dropout)
+        self.attention = make_attention(config)
         self.feed_forward_norm = make_norm(config.norm, config.width)
         self.feed_forward = FeedForward(config.width, config.hidden, config.feed_forward)
         self.dropout = nn.Dropout(config.dropout)
@@ -113,10 +116,7 @@ class Transformer(nn.Module):
         self, x: Float[Tensor, "batch length d"], mask: Bool[Tensor, "batch length"] | None = None
     ) -> Float[Tensor, "batch length d"]:
         """Encode sequences; a mask that leaves nothing out gives the same as none."""
-        if mask is not None:
-            x = x.masked_fill(~mask[:, :, None], 0.0)
-        if self.config.positions == "sinusoidal":
-            x = x + sinusoids(x.shape[1], x.shape[2], x)
+        x = self._begun(x, mask)
         for block in self.blocks:
             if self.config.checkpoint_layers and self.training:
                 x = checkpoint(block, x, mask, use_reentrant=False)  # type: ignore[assignment]
@@ -124,6 +124,47 @@ class Transformer(nn.Module):
                 x = block(x, mask)
         x = self.norm(x)
         return x if mask is None else x.masked_fill(~mask[:, :, None], 0.0)
+
+    def attention_weights(
+        self,
+        x: Float[Tensor, "batch length d"],
+        rows: Int[Tensor, " rows"],
+        mask: Bool[Tensor, "batch length"] | None = None,
+        *,
+        layer: int = -1,
+    ) -> Float[Tensor, "batch heads rows length"]:
+        """How much some tokens look at each one, in one layer.
+
+        Args:
+            x: as of ``forward``.
+            rows: positions of the tokens that look.
+            mask: as of ``forward``.
+            layer: number of the block, from 0; -1 is the last.
+
+        Raises:
+            ConfigError: there is no such layer.
+        """
+        count = len(self.blocks)
+        if not -count <= layer < count:
+            raise ConfigError(f"there is no layer {layer}", expected=f"0 to {count - 1}, or -1 for the last")
+        x = self._begun(x, mask)
+        for block in self.blocks[: layer % count]:
+            x = block(x, mask)
+        last: TransformerBlock = self.blocks[layer]  # type: ignore[assignment]
+        return last.attention.weights(last.attention_norm(x), rows, mask)
+
+    def _begun(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the first block reads."""
+        if mask is not None:
+            x = x.masked_fill(~mask[:, :, None], 0.0)
+        return x + sinusoids(x.shape[1], x.shape[2], x) if self.config.positions == "sinusoidal" else x
+
+
+def make_attention(config: TransformerConfig) -> SelfAttention | LinearAttention:
+    """The attention of a block."""
+    kind = SelfAttention if config.attention == "softmax" else LinearAttention
+    rotary = "rotary" if config.positions == "rotary" else "none"
+    return kind(config.width, config.heads, positions=rotary, dropout=config.dropout)
 
 
 def make_norm(how: Norm, width: int) -> nn.Module:

@@ -98,3 +98,28 @@ def test_sizes_that_do_not_fit():
         SelfAttention(6, 2, positions="rotary")
     with pytest.raises(ConfigError, match="feed_forward"):
         TransformerConfig.parse({"feed_forward": "relu"})
+
+
+@pytest.mark.parametrize("attention", ["softmax", "linear"])
+def test_weights_of_a_layer_are_those_it_attends_with(attention):
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig.parse(SMALL | {"attention": attention}))
+    x, mask = torch.randn(2, 6, 8), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]]).bool()
+    weights = model.attention_weights(x, torch.arange(6), mask, layer=1)
+    assert weights.shape == (2, 2, 6, 6)
+    torch.testing.assert_close(weights.sum(dim=3), torch.ones(2, 2, 6))
+    assert (weights[1, :, :, 4:] == 0).all()
+    h = model.blocks[0](x.masked_fill(~mask[:, :, None], 0.0), mask)
+    block = model.blocks[1]
+    normed = block.attention_norm(h)
+    value = block.attention.project(normed).view(2, 6, 3, 2, 4)[:, :, 2].transpose(1, 2)
+    by_weights = block.attention.out((weights @ value).transpose(1, 2).reshape(2, 6, 8))
+    torch.testing.assert_close(by_weights, block.attention(normed, mask), atol=1e-6, rtol=1e-5)
+    some = model.attention_weights(x, torch.tensor([4, 1]), mask, layer=-1)
+    torch.testing.assert_close(some, weights[:, :, [4, 1]])
+
+
+def test_a_layer_that_is_not_there():
+    model = Transformer(TransformerConfig.parse(SMALL))
+    with pytest.raises(ConfigError, match=r"there is no layer 2[\s\S]*0 to 1, or -1"):
+        model.attention_weights(torch.randn(1, 3, 8), torch.arange(2), layer=2)

@@ -24,7 +24,8 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.data.simulator import ScreenConfig, simulate_screen
 from gnnvcell.files import write_text
 from gnnvcell.graphs import build
-from gnnvcell.tasks.held_out_cells import HeldOutCells, in_folds
+from gnnvcell.tasks.held_out_cells import HeldOutCells
+from gnnvcell.tasks.held_out_groups import in_folds
 
 WORLD = {
     "genes": 200, "modules": 10, "targets": 100, "cells_per_target": 30, "control_cells": 600, "batches": 2,

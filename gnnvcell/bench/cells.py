@@ -16,8 +16,9 @@ from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import ConfigError
 from gnnvcell.graphs.controls import CONTROLS
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.metrics import PUBLISHED
 from gnnvcell.models import find_model
-from gnnvcell.models.cell_model import CellModel
+from gnnvcell.models.cell_model import CellModel, ChangesCells
 from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells
 
 NO_GRAPH = "-"
@@ -56,6 +57,7 @@ class _Job:
             "config": self.config.digest(),
             "split": self.arm.seed,
             "version": __version__,
+            "scores": [*SCORES, *PUBLISHED],
         }
         return digest_of(content)
 
@@ -71,7 +73,12 @@ class _Job:
             fitted = model.fit(inputs.train if cells is None else cells, graph, seed=split)  # type: ignore[arg-type]
             prediction = fitted.predict(inputs.perturbations)
             seconds += time.perf_counter() - start
-            scores.append(self.task.evaluate(prediction, split, group))
+            changed = None
+            if isinstance(fitted, ChangesCells):
+                pairs = self.task.pairs(split, group)
+                changed = fitted.change_cells(pairs.control, pairs.perturbations)
+            published = self.task.published(prediction, split, group, changed=changed)
+            scores.append(self.task.evaluate(prediction, split, group).merge(published, on=["perturbation", "split"]))
         rows = pd.concat(scores, ignore_index=True).to_dict(orient="records")
         return {"metrics": {"rows": rows}, "seconds": round(seconds, 3)}
 
@@ -123,7 +130,8 @@ def compare_on_cells(
         progress: show a progress bar.
 
     Returns:
-        One row per (model, graph, control, split, held-out perturbation) with ``SCORES`` and the run's seconds.
+        One row per (model, graph, control, split, held-out perturbation) with ``SCORES``, the scores as bio-JEPA
+        publishes them (``gnnvcell.metrics.published_scores``) and the run's seconds.
 
     Raises:
         ConfigError: unknown model or control, no graph or model, or a folder to keep runs in and no digest.

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gnnvcell.bench.cells import compare_on_cells, format_cells, labelled, summarise_cells
+from gnnvcell.bench.published import compare_published, format_published
 from gnnvcell.bench.run import load_graphs, model_settings, provenance_of
 from gnnvcell.bench.sources import per_source_graphs
 from gnnvcell.config import Config, digest_of
@@ -17,7 +18,8 @@ from gnnvcell.data.cells import Cells
 from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.errors import ConfigError, DataError, did_you_mean
 from gnnvcell.files import sha256_of, write_text
-from gnnvcell.tasks.held_out_cells import HeldOutCells, in_folds, leave_one_out, singles_to_doubles
+from gnnvcell.tasks.held_out_cells import HeldOutCells
+from gnnvcell.tasks.held_out_groups import in_folds, leave_one_out, singles_to_doubles
 
 
 class CellBenchConfig(Config):
@@ -53,11 +55,13 @@ class CellBenchResult:
         scores: one row per (model, graph, control, split, perturbation).
         summary: mean and spread by stratum.
         strata: stratum to perturbations.
+        published: scores as bio-JEPA publishes them, beside those that say what was learned.
     """
 
     scores: pd.DataFrame
     summary: pd.DataFrame
     strata: dict[str, list[str]]
+    published: pd.DataFrame
 
 
 def run_cell_bench(
@@ -76,8 +80,8 @@ def run_cell_bench(
 ) -> CellBenchResult:
     """Score held-out perturbations of a screen on saved graphs and their controls, and write the results.
 
-    Writes ``scores.csv``, ``summary.csv``, ``table.md`` and ``provenance.json`` into ``out_dir``, and each finished run
-    into ``out_dir/runs``.
+    Writes ``scores.csv``, ``summary.csv``, ``published.csv``, ``table.md`` and ``provenance.json`` into ``out_dir``,
+    and each finished run into ``out_dir/runs``.
 
     Args:
         path: cells, .h5ad or .zarr.
@@ -115,13 +119,14 @@ def run_cell_bench(
         progress=progress,
     )
     strata = _strata(task, groups or {})
-    summary = summarise_cells(scores, strata, task.ceiling())
+    summary, published = summarise_cells(scores, strata, task.ceiling()), compare_published(scores, task.mean_cell())
     write_text(out / "scores.csv", scores.to_csv(index=False, float_format="%.6g"))
     write_text(out / "summary.csv", summary.to_csv(index=False, float_format="%.6g"))
-    write_text(out / "table.md", format_cells(summary) + "\n")
+    write_text(out / "published.csv", published.to_csv(index=False, float_format="%.6g"))
+    write_text(out / "table.md", f"{format_cells(summary)}\n\n{format_published(published)}\n")
     provenance: dict[str, Any] = {**provenance_of(loaded), **data, "config": config.model_dump(mode="json")}
     write_text(out / "provenance.json", json.dumps({**provenance, "strata": strata}, indent=1))
-    return CellBenchResult(scores, summary, strata)
+    return CellBenchResult(scores, summary, strata, published)
 
 
 def _of_context(cells: Cells, context: str | None) -> Cells:

@@ -96,7 +96,7 @@ def _add_cells(verbs: Any) -> None:
     verb.add_argument(
         "--set", dest="overrides", nargs="+", action="extend", default=[], metavar="MODEL.KEY=VALUE", help="settings"
     )
-    verb.add_argument("--out", required=True, metavar="DIR", help="scores.csv, summary.csv, table.md, runs/")
+    verb.add_argument("--out", required=True, metavar="DIR", help="scores.csv, published.csv, table.md, runs/")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     add_field_arguments(verb)
     verb.set_defaults(run=run_cells)
@@ -105,6 +105,7 @@ def _add_cells(verbs: Any) -> None:
 def run_cells(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell bench cells``."""
     from gnnvcell.bench.cells import format_cells
+    from gnnvcell.bench.published import format_published
     from gnnvcell.bench.run_cells import CellBenchConfig, run_cell_bench
 
     settings = ("protocol", "folds", "singles_seen", "splits", "seed", "min_cells", "target_sum", "context")
@@ -123,7 +124,8 @@ def run_cells(arguments: argparse.Namespace) -> int:
     )
     for name, members in result.strata.items():
         print(f"{name}: {', '.join(members)}")
-    print(f"\n{format_cells(result.summary)}\n\nscores.csv, summary.csv, table.md: {arguments.out}")
+    print(f"\n{format_cells(result.summary)}\n\n{format_published(result.published)}")
+    print(f"\nscores.csv, summary.csv, published.csv, table.md: {arguments.out}")
     return 0
 
 

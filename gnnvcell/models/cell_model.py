@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import anndata as ad
 from numpy.typing import NDArray
@@ -15,6 +15,16 @@ from gnnvcell.models.base import Prediction
 from gnnvcell.registry import Registry
 
 M = TypeVar("M", bound="CellModel")
+
+
+@runtime_checkable
+class ChangesCells(Protocol):
+    """A model that says what becomes of each cell, not only of their mean."""
+
+    def change_cells(self, control: Cells | ad.AnnData, perturbations: Sequence[str] | NDArray) -> NDArray:
+        """(cells, genes) log1p expression of each control cell under its perturbation, genes as of ``predict``."""
+        ...
+
 
 CELL_MODELS: Registry[type["CellModel"]] = Registry("model of cells")
 

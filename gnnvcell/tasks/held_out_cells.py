@@ -1,7 +1,6 @@
 """Perturbations of a screen held out in turn, on disjoint halves of the control cells; their truth stays in here."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,76 +10,30 @@ from gnnvcell.data.cell_sums import COUNTS_PER_CELL
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.cells_differential import differential_of_cells
 from gnnvcell.data.effects import EffectTable
-from gnnvcell.data.pseudobulk import cell_effects
+from gnnvcell.data.pseudobulk import cell_effects, resolved_target_sum
 from gnnvcell.errors import DataError, did_you_mean
-from gnnvcell.metrics import amplitude_ratio, mse_delta, pearson_delta, targets_left_out
-from gnnvcell.perturbation import Perturbation
+from gnnvcell.metrics import (
+    CellPairs,
+    amplitude_ratio,
+    mse_delta,
+    normalised_retrieval,
+    pearson_delta,
+    perturbation_discrimination,
+    published_scores,
+    targets_left_out,
+)
+from gnnvcell.tasks.cell_pairs import AskedPairs, DrawnPairs
 from gnnvcell.tasks.held_out import NamedPrediction, TaskInputs, positions
+from gnnvcell.tasks.held_out_groups import HeldOutGroup
 
 STRONG, WEAK, NULL = "strong", "weak", "null"
 STRONG_GENES = 5  # Bonferroni-significant genes from which an effect counts as strong
 _RESOLUTION = 1e-6  # natural log units
-SCORES = ("pearson_delta", "centred_pearson_delta", "mse_delta", "amplitude_ratio")
-
-
-@dataclass(frozen=True)
-class HeldOutGroup:
-    """Perturbations that are held out together.
-
-    Args:
-        test: their names.
-        train: names of the perturbations to learn from.
-    """
-
-    test: tuple[str, ...]
-    train: tuple[str, ...]
-
-
-def leave_one_out(names: Sequence[str] | NDArray) -> list[HeldOutGroup]:
-    """Each perturbation in turn; others that share a target with it are not learned from."""
-    targets = {name: set(Perturbation.parse(name).targets) for name in map(str, names)}
-    return [
-        HeldOutGroup((name,), tuple(other for other in targets if not targets[other] & targets[name]))
-        for name in targets
-    ]
-
-
-def in_folds(names: Sequence[str] | NDArray, folds: int) -> list[HeldOutGroup]:
-    """Perturbations in sorted order, dealt out to folds held out in turn; fold k has every ``folds``-th from the
-    k-th on. Others that share a target with a held-out one are not learned from.
-
-    Raises:
-        DataError: fewer perturbations than folds, or fewer than two folds.
-    """
-    targets = {name: set(Perturbation.parse(name).targets) for name in sorted(map(str, names))}
-    if not 2 <= folds <= len(targets):
-        raise DataError(f"{len(targets)} perturbations cannot be held out in {folds} folds", expected="2 or more folds")
-    groups = []
-    for fold in range(folds):
-        test = tuple(targets)[fold::folds]
-        of_test = set[str]().union(*(targets[name] for name in test))
-        groups.append(HeldOutGroup(test, tuple(name for name in targets if not targets[name] & of_test)))
-    return groups
-
-
-def singles_to_doubles(names: Sequence[str] | NDArray, *, singles_seen: int = 2) -> list[HeldOutGroup]:
-    """All combinations of which ``singles_seen`` targets were measured alone, to be predicted from all singles.
-
-    Raises:
-        DataError: there is no such combination, or no single.
-    """
-    targets = {str(name): Perturbation.parse(str(name)).targets for name in names}
-    singles = tuple(name for name, genes in targets.items() if len(genes) == 1)
-    seen = {targets[name][0] for name in singles}
-    doubles = tuple(
-        name for name, genes in targets.items() if len(genes) > 1 and sum(g in seen for g in genes) == singles_seen
-    )
-    if not doubles or not singles:
-        raise DataError(
-            f"no combination has {singles_seen} targets that were measured alone",
-            found=f"{len(singles)} singles, {len(targets) - len(singles)} combinations",
-        )
-    return [HeldOutGroup(doubles, singles)]
+SCORES = (
+    "pearson_delta", "centred_pearson_delta", "mse_delta", "mse_of_no_change", "amplitude_ratio", "centred_retrieval",
+    "centred_pds_cosine",
+)  # fmt: skip
+PAIRS = 64  # most pairs of a perturbation that are looked at
 
 
 class HeldOutCells:
@@ -125,7 +78,7 @@ class HeldOutCells:
                 found=", ".join(map(str, cells.contexts[:5])),
                 remedy="take one: cells.take_cells(cells.context_code == 0)",
             )
-        self.cells, self.groups, self.target_sum = cells, list(groups), target_sum
+        self.cells, self.groups, self.target_sum, self.seed = cells, list(groups), target_sum, seed
         rng = np.random.default_rng(seed)
         self._train: list[EffectTable] = []
         self._truth: list[EffectTable] = []
@@ -176,15 +129,84 @@ class HeldOutCells:
         """One row per held-out perturbation: ``SCORES`` over all genes but its targets.
 
         Centred scores take the mean effect of the training perturbations from both sides, each by its own controls.
+        Retrieval and discrimination rank a perturbation's own effect among those of all held-out perturbations, also of
+        other groups; NaN where there is only one.
 
         Raises:
             DataError: the prediction lacks a perturbation or a gene.
         """
-        truth = _rows(self._truth[split], group.test)
-        rows = positions(prediction.perturbations, truth.perturbations, "perturbation")
-        columns = positions(prediction.genes, truth.genes, "gene")
-        predicted = np.asarray(prediction.values, dtype=np.float64)[np.ix_(rows, columns)]
-        return _scored(predicted, truth, *self._centres(split, group)).assign(split=split)
+        predicted = self._aligned(prediction, split, group)
+        return self._scored(predicted, self._truth[split], split, group)
+
+    def _aligned(self, prediction: NamedPrediction, split: int, group: HeldOutGroup) -> NDArray[np.float64]:
+        """(held-out, genes) values of a prediction, in the order of the group and of the screen's genes."""
+        rows = positions(prediction.perturbations, np.array(group.test), "perturbation")
+        columns = positions(prediction.genes, self._truth[split].genes, "gene")
+        return np.asarray(prediction.values, dtype=np.float64)[np.ix_(rows, columns)]
+
+    def _scored(
+        self, predicted: NDArray[np.float64], truth: EffectTable, split: int, group: HeldOutGroup
+    ) -> pd.DataFrame:
+        centres = self._centres(split, group)
+        scores = _scored(predicted, _rows(truth, group.test), *centres)
+        ranked = _ranked(predicted, group.test, _rows(truth, self.held_out), *centres)
+        return scores.assign(**ranked, split=split)
+
+    @property
+    def held_out(self) -> list[str]:
+        """All held-out perturbations, each once."""
+        return list(dict.fromkeys(name for group in self.groups for name in group.test))
+
+    def pairs(self, split: int, group: HeldOutGroup) -> AskedPairs:
+        """Control cells of the truth's half, and what is done to each: the input of predictions cell by cell."""
+        return self._pairs(split, group).asked
+
+    def _pairs(self, split: int, group: HeldOutGroup) -> DrawnPairs:
+        cells = self.cells
+        return DrawnPairs.drawn(
+            cells,
+            np.array(group.test),
+            cells.is_control & ~self._controls[split],
+            most=PAIRS,
+            target_sum=resolved_target_sum(cells, self.target_sum),
+            seed=self.seed + split,
+        )
+
+    def published(
+        self, prediction: NamedPrediction, split: int, group: HeldOutGroup, *, changed: NDArray | None = None
+    ) -> pd.DataFrame:
+        """One row per held-out perturbation: scores as bio-JEPA publishes them (``gnnvcell.metrics.published_scores``).
+
+        Args:
+            prediction: predicted effects; each is added to the control cells, where ``changed`` is left out.
+            split, group: which run.
+            changed: (pairs, genes) what the cells of ``pairs`` become, in the order of the prediction's genes.
+
+        Raises:
+            DataError: the prediction lacks a perturbation or a gene, or there are not as many cells as pairs.
+        """
+        drawn = self._pairs(split, group)
+        control = drawn.expression(drawn.control)
+        if changed is None:
+            place = {name: row for row, name in enumerate(group.test)}
+            effect = self._aligned(prediction, split, group)
+            after = control + effect[[place[str(name)] for name in drawn.perturbations]]
+        else:
+            after = np.asarray(changed)[:, positions(prediction.genes, self.cells.genes, "gene")]
+        pairs = CellPairs(after, drawn.expression(drawn.perturbed), control, drawn.perturbations)
+        return published_scores(pairs).reset_index().assign(split=split)
+
+    def mean_cell(self) -> pd.DataFrame:
+        """The published scores of the mean control cell of training, whatever was done: what needs no model."""
+        found = []
+        for split, group in self.runs():
+            drawn = self._pairs(split, group)
+            mean = drawn.expression(np.flatnonzero(self._controls[split])).mean(axis=0)
+            after = np.tile(mean, (len(drawn.control), 1))
+            perturbed, control = drawn.expression(drawn.perturbed), drawn.expression(drawn.control)
+            scores = published_scores(CellPairs(after, perturbed, control, drawn.perturbations))
+            found.append(scores.reset_index().assign(split=split))
+        return pd.concat(found, ignore_index=True)
 
     def _centres(self, split: int, group: HeldOutGroup) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(genes,) mean effect of the training perturbations, against the controls of training and those of the truth.
@@ -200,9 +222,9 @@ class HeldOutCells:
         """
         found = []
         for split, group in self.runs():
-            first, second = (_rows(part, group.test) for part in self._halves[split])
-            predicted = first.values.astype(np.float64)
-            found.append(_scored(predicted, second, *self._centres(split, group)).assign(split=split))
+            first, second = self._halves[split]
+            predicted = _rows(first, group.test).values.astype(np.float64)
+            found.append(self._scored(predicted, second, split, group))
         return pd.concat(found, ignore_index=True)
 
     def strata(self) -> dict[str, str]:
@@ -239,17 +261,39 @@ def _mean_effect(table: EffectTable) -> NDArray[np.float64]:
     return table.values.sum(axis=0, dtype=np.float64) / np.maximum(table.measured.sum(axis=0), 1)
 
 
+def _beyond(predicted: NDArray, centre: NDArray) -> NDArray[np.float64]:
+    """A prediction less the centre; what float32 leaves of one that is the centre itself is no pattern to correlate."""
+    beyond = predicted - centre
+    return np.where(np.abs(beyond) < _RESOLUTION, 0.0, beyond)
+
+
+def _ranked(
+    predicted: NDArray, names: Sequence[str], truth: EffectTable, centre: NDArray, true_centre: NDArray
+) -> dict[str, NDArray[np.float64]]:
+    """Scores that compare with the true effects of all held-out perturbations, for the (names,) of some of them."""
+    if len(truth.perturbations) < 2:
+        return {name: np.full(len(names), np.nan) for name in ("centred_retrieval", "centred_pds_cosine")}
+    rows = positions(truth.perturbations, np.array(names), "perturbation")
+    true = np.where(truth.measured, truth.values - true_centre, 0.0)
+    given = np.zeros_like(true)
+    given[rows] = _beyond(predicted, centre)
+    scored = targets_left_out(truth.perturbations, truth.genes) & truth.measured
+    return {
+        "centred_retrieval": normalised_retrieval(given, true, scored)[rows],
+        "centred_pds_cosine": perturbation_discrimination(given, true, scored)[rows],
+    }
+
+
 def _scored(predicted: NDArray, truth: EffectTable, centre: NDArray, true_centre: NDArray) -> pd.DataFrame:
     scored, values = truth.measured, truth.values.astype(np.float64)
-    beyond = predicted - centre
-    # What float32 leaves of a prediction that is the centre itself is no pattern to correlate.
-    beyond = np.where(np.abs(beyond) < _RESOLUTION, 0.0, beyond)
+    beyond = _beyond(predicted, centre)
     return pd.DataFrame(
         {
             "perturbation": truth.perturbations,
             "pearson_delta": np.nan_to_num(pearson_delta(predicted, values, scored)),
             "centred_pearson_delta": np.nan_to_num(pearson_delta(beyond, values - true_centre, scored)),
             "mse_delta": mse_delta(predicted, values, scored),
+            "mse_of_no_change": mse_delta(np.zeros_like(values), values, scored),
             "amplitude_ratio": amplitude_ratio(predicted, values, scored),
         }
     )

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from gnnvcell.bench.cells import ALL, CEILING, NO_GRAPH, compare_on_cells, format_cells, summarise_cells
+from gnnvcell.bench.published import MEAN_CELL, compare_published, format_published
 from gnnvcell.bench.run_cells import CellBenchConfig, run_cell_bench
 from gnnvcell.cli.main import main
 from gnnvcell.data import Cells
@@ -14,7 +15,8 @@ from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.graphs.build import build
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models import CELL_MODELS, MODELS
-from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells, in_folds, leave_one_out
+from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells
+from gnnvcell.tasks.held_out_groups import in_folds, leave_one_out
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_a_second_call_repeats_nothing(task, graphs, tmp_path, fits) -> None:
 
 def test_summary_by_hand() -> None:
     scores = pd.DataFrame({"perturbation": list("ABAB"), "split": [0, 0, 1, 1], "pearson_delta": [0.2, 0.4, 0.4, 0.8]})
-    scores = scores.assign(centred_pearson_delta=0.1, mse_delta=0.002, amplitude_ratio=1.0)
+    scores = scores.assign(**dict.fromkeys(SCORES[1:], 0.1)).assign(mse_delta=0.002)
     scores = scores.assign(model="knn", graph="g", control="real", seconds=2.0)
     ceiling = scores.drop(columns=["model", "graph", "control", "seconds"]).assign(pearson_delta=0.9)
     summary = summarise_cells(scores, {"strong": ["B"]}, ceiling)
@@ -124,6 +126,19 @@ def test_summary_by_hand() -> None:
     text = format_cells(summary)
     assert "| knn | g | real | 0.60 / 0.10 / 2.0" in text
     assert text.count("\n") == 3
+
+
+def test_published_table_by_hand() -> None:
+    scores = pd.DataFrame({"perturbation": list("AB"), "split": 0, "pairs": [1, 3], "pair_mse": [0.2, 0.4]})
+    scores = scores.assign(pair_pearson_top20=0.9, pair_shift=0.5, r2_all=[0.5, 1.0], r2_top50=[-1.0, 0.0])
+    scores = scores.assign(centred_pearson_delta=0.25, mse_delta=0.002, mse_of_no_change=0.003)
+    scores = scores.assign(centred_retrieval=0.5, centred_pds_cosine=0.75, model="m", graph="g", control="real")
+    mean = scores.drop(columns=["model", "graph", "control", "centred_pearson_delta", "mse_delta", "mse_of_no_change"])
+    table = compare_published(scores, mean.drop(columns=["centred_retrieval", "centred_pds_cosine"]))
+    lines = format_published(table).splitlines()
+    figures = "0.350 | 0.90 | 0.75 / 0.75 | -0.50 / -0.50 | 0.500"
+    assert lines[2] == f"| {MEAN_CELL} | - | real | {figures} | - | - | - | - / - |"
+    assert lines[3] == f"| m | g | real | {figures} | 0.25 | 0.50 | 0.75 | 2.0 / 3.0 |"
 
 
 def test_nothing_to_compare_and_unknown_names(task, graphs, tmp_path) -> None:
@@ -167,8 +182,11 @@ def test_from_the_command_line(folder, tmp_path, capsys, fits) -> None:
     assert f"mine: {names[0]}, {names[1]}" in said
     table = (out / "table.md").read_text()
     assert table.strip() in said
-    for text in ("| gene_mean | - | real |", "| knn | graph | real |", "| knn | graph | rewired |", CEILING):
+    for text in ("| gene_mean | - | real |", "| knn | graph | real |", "| knn | graph | rewired |", CEILING, MEAN_CELL):
         assert text in table
+    published = pd.read_csv(out / "published.csv").set_index(["model", "control"])
+    assert published.loc[(MEAN_CELL, "real"), "pair_pearson_top20"] > 0.5
+    assert np.isnan(published.loc[(MEAN_CELL, "real"), "centred_pearson_delta"])
     assert len(pd.read_csv(out / "scores.csv")) == 3 * 2 * 8
     assert {ALL, "mine"} <= set(pd.read_csv(out / "summary.csv")["stratum"])
     provenance = json.loads((out / "provenance.json").read_text())

@@ -38,7 +38,8 @@ from gnnvcell.files import write_text
 from gnnvcell.graphs import GeneGraph
 from gnnvcell.models.embedding import spectral_embedding
 from gnnvcell.models.ridge import perturbation_vectors
-from gnnvcell.tasks.held_out_cells import HeldOutCells, HeldOutGroup
+from gnnvcell.tasks.held_out_cells import HeldOutCells
+from gnnvcell.tasks.held_out_groups import HeldOutGroup
 
 DIM = 128  # of the vectors; what ridge uses
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from gnnvcell.data import Cells
-from gnnvcell.tasks.held_out_cells import HeldOutCells, in_folds
+from gnnvcell.tasks.held_out_cells import HeldOutCells
+from gnnvcell.tasks.held_out_groups import in_folds
 
 FOLDS, MIN_CELLS, SEED, SPLIT = 4, 100, 0, 0
 """Four folds of the perturbations with at least 100 cells; the first draw of the halves of the control cells."""

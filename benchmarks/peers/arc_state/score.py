@@ -26,7 +26,8 @@ from gnnvcell.bench.cells import format_cells, summarise_cells
 from gnnvcell.data import Cells
 from gnnvcell.data.pseudobulk import cell_effects
 from gnnvcell.models.base import Prediction
-from gnnvcell.tasks.held_out_cells import HeldOutCells, HeldOutGroup
+from gnnvcell.tasks.held_out_cells import HeldOutCells
+from gnnvcell.tasks.held_out_groups import HeldOutGroup
 
 GROUPS = {
     "strong7": ("IFNGR1", "IFNGR2", "JAK2", "STAT1", "SMAD4", "IRF1", "BRD4"),

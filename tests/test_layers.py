@@ -20,7 +20,7 @@ ALLOWED = {
     # Models take the objects a user hands over, so they may name the types of graphs, features and data.
     "models": L0 | {"nn", "ops", "graphs", "data", "features", "fitting"},
     "training": L0 | {"graphs", "features", "data", "models", "tasks", "metrics", "fitting", "nn"},
-    "screens": L0 | {"graphs", "data", "models"},
+    "screens": L0 | {"graphs", "data", "models", "metrics"},
     "bench": L0 | {"graphs", "data", "models", "tasks", "metrics"},
     "testing": L0 | {"graphs", "data", "ops"},
 }

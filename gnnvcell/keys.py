@@ -69,3 +69,8 @@ GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in t
 PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
 CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells
 PREDICTION = "prediction"  # uns: a row for each predicted perturbation: support, share of the network, expected loss
+
+# --- genome screens: an AnnData store whose obs are perturbations and whose var are genes
+SUPPORT = "support"  # obs (perturbations,) float32 >= 0: evidence that the graph brought to each prediction
+SPREAD = "spread"  # layer (perturbations, genes): standard deviation of the error, as the model knows it
+GENOME_SCREEN = "genome_screen"  # uns: what the screen was made with, and "done", (chunks,) uint8: 1 once written

@@ -47,3 +47,11 @@ def measured_neighbours(
         column = own.get(frozenset(Perturbation.parse(str(name)).targets))
         counts[row] -= column is not None and reached[row, column] != 0
     return counts
+
+
+def support_of(graph: GeneGraph | None, perturbations: NDArray, measured: Sequence[str]) -> NDArray[np.float32]:
+    """(perturbations,) measured perturbations beside each in the graph, itself too; without a graph itself alone."""
+    seen = np.isin(perturbations, measured)
+    if graph is None:
+        return seen.astype(np.float32)
+    return (measured_neighbours(graph, perturbations, measured) + seen).astype(np.float32)

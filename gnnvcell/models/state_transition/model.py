@@ -1,6 +1,5 @@
 """StateTransition: STATE's transition model with the gene graph in it, from cells to predictions."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gnnvcell.config import digest_of
 from gnnvcell.data.cell_sets import CellSetConfig, CellSets
 from gnnvcell.data.cells import Cells, as_cells
 from gnnvcell.data.pseudobulk import cell_effects, resolved_target_sum
@@ -21,15 +19,16 @@ from gnnvcell.fitting.config import FitConfig
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import Prediction
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
+from gnnvcell.models.control_pool import ControlPool
+from gnnvcell.models.model_genes import ModelGenes, columns_of
 from gnnvcell.models.state_transition import storage
 from gnnvcell.models.state_transition.config import StateTransitionConfig
-from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.gate import EvidenceGate
-from gnnvcell.models.state_transition.genes import ModelGenes
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predictor import TransitionPredictor
 from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets
+from gnnvcell.models.validation_cells import divided
 
 if TYPE_CHECKING:
     from gnnvcell.fitting import FitResult
@@ -103,7 +102,8 @@ class StateTransition(CellModel):
         """
         from gnnvcell.fitting import fit
 
-        cells, held_out = self._divided(as_cells(train), validation, seed)
+        given = None if validation is None else as_cells(validation)
+        cells, held_out = divided(as_cells(train), given, share=self.config.validation, seed=seed)
         parts = self._assembled(cells, graph if graph is not None else self._graph, seed, progress)
         network = parts.network()
         if begin is not None:
@@ -120,37 +120,6 @@ class StateTransition(CellModel):
             parts.gate = self._fitted_gate(held_out)
         return self
 
-    def _divided(
-        self, cells: Cells, validation: Cells | ad.AnnData | None, seed: int
-    ) -> tuple[Cells, Cells | None]:
-        """Cells to learn from and to validate on; a perturbation in a cell type is on one side only."""
-        cells.require_controls()
-        if validation is not None:
-            other = as_cells(validation)
-            both = sorted(_conditions(cells) & _conditions(other))
-            if both:
-                context, name = both[0]
-                raise ModelError(
-                    f"{name!r} is in training and in validation" + (f", both in {context!r}" if context else ""),
-                    expected="other perturbations in validation than in training, or other cell types",
-                    remedy="split by perturbation: gnnvcell data split",
-                )
-            return cells, other
-        names = sorted(cells.perturbations.tolist(), key=lambda name: digest_of([seed, "validation", name]))
-        count = math.ceil(self.config.validation * len(names))
-        if len(names) - count < 2:
-            raise ModelError(
-                "too few perturbations to learn from",
-                expected=f"two, beside {count} for validation",
-                found=", ".join(names) or "none",
-            )
-        if not count:
-            return cells, None
-        chosen = np.isin(cells.perturbations, names[:count])
-        held = np.append(chosen, [False, False])[cells.code]  # codes -1 and -2 are the last two
-        control = cells.is_control
-        return cells.take_cells(~held), cells.take_cells(held | control)
-
     def _assembled(self, cells: Cells, graph: GeneGraph | None, seed: int, progress: bool) -> TransitionParts:
         cfg = self.config
         genes = ModelGenes.chosen(cells, predicted=cfg.genes, read=cfg.input_genes, progress=progress)
@@ -164,7 +133,7 @@ class StateTransition(CellModel):
         effects = None
         if "field" in cfg.encoders or cfg.fallback is not None:
             effects = cell_effects(cells, matching=cfg.controls, target_sum=target, keep_targets=True)
-            effects = effects.take_genes(_columns(effects.genes, genes.predicted))
+            effects = effects.take_genes(columns_of(effects.genes, genes.predicted))
         return TransitionParts(
             cfg,
             genes,
@@ -219,7 +188,7 @@ class StateTransition(CellModel):
         effects = cell_effects(cells, matching=self.config.controls, target_sum=parts.target_sum, keep_targets=True)
         row = {pair: at for at, pair in enumerate(zip(effects.contexts, effects.perturbations, strict=True))}
         sizes = np.zeros((len(cells.contexts), len(cells.perturbations), len(parts.genes.predicted)), dtype=np.float32)
-        columns = _columns(effects.genes, parts.genes.predicted)
+        columns = columns_of(effects.genes, parts.genes.predicted)
         for (context, name), at in row.items():
             place = np.flatnonzero(cells.contexts == context)[0], np.flatnonzero(cells.perturbations == name)[0]
             sizes[place] = np.abs(effects.values[at, columns])
@@ -236,7 +205,7 @@ class StateTransition(CellModel):
         parts = predictor.parts
         truth = cell_effects(held_out, matching=self.config.controls, target_sum=parts.target_sum)
         network, fallback, support, true, weight = [], [], [], [], []
-        columns = _columns(truth.genes, parts.genes.predicted)
+        columns = columns_of(truth.genes, parts.genes.predicted)
         for context in truth.context_names:
             rows = np.flatnonzero(truth.contexts == context)
             names = truth.perturbations[rows]
@@ -328,15 +297,3 @@ class StateTransition(CellModel):
         if self._predictor is None:
             raise ModelError("the model was not fitted", remedy="call fit(cells, graph) first")
         return self._predictor
-
-
-def _conditions(cells: Cells) -> set[tuple[str, str]]:
-    """Cell types and perturbations of which there are cells."""
-    perturbed = cells.code >= 0
-    pairs = np.unique(np.stack([cells.context_code[perturbed], cells.code[perturbed]]), axis=1).T
-    return {(str(cells.contexts[context]), str(cells.perturbations[code])) for context, code in pairs}
-
-
-def _columns(genes: NDArray, wanted: NDArray) -> NDArray[np.int64]:
-    place = {str(gene): at for at, gene in enumerate(genes)}
-    return np.array([place[str(gene)] for gene in wanted])

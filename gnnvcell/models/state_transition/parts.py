@@ -13,10 +13,10 @@ from gnnvcell.errors import ModelError
 from gnnvcell.features import FeatureTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.control_pool import ControlPool
+from gnnvcell.models.model_genes import ModelGenes
 from gnnvcell.models.state_transition.config import StateTransitionConfig
-from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.gate import EvidenceGate
-from gnnvcell.models.state_transition.genes import ModelGenes
 from gnnvcell.models.state_transition.names import names_of_columns, names_of_rows
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.target_features import TargetFeatures

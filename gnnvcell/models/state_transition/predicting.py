@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from gnnvcell.models.state_transition.control_pool import ControlPool
+from gnnvcell.models.control_pool import ControlPool
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 

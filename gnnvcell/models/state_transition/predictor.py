@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.data.cells import Cells, as_cells
-from gnnvcell.errors import ModelError, did_you_mean
+from gnnvcell.errors import ModelError
 from gnnvcell.models.base import Prediction
+from gnnvcell.models.control_pool import ControlPool, known_pool
 from gnnvcell.models.effect_prior import EffectPrior
-from gnnvcell.models.measured_neighbours import measured_neighbours
-from gnnvcell.models.state_transition.control_pool import ControlPool
+from gnnvcell.models.measured_neighbours import support_of
+from gnnvcell.models.predicted_cells import PredictedCells, cells_of, write_cells
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predicting import (
@@ -25,7 +26,6 @@ from gnnvcell.models.state_transition.predicting import (
     network_effects,
     transitions,
 )
-from gnnvcell.models.state_transition.writing import PredictedCells, cells_of, write_cells
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 from gnnvcell.perturbation import Perturbation
 
@@ -135,11 +135,7 @@ class TransitionPredictor:
 
     def support(self, names: NDArray) -> NDArray[np.float32]:
         """(perturbations,) measured perturbations beside each in the graph, itself too."""
-        parts = self.parts
-        seen = np.isin(names, parts.perturbations)
-        if parts.graph is None:
-            return seen.astype(np.float32)
-        return (measured_neighbours(parts.graph, names, parts.perturbations) + seen).astype(np.float32)
+        return support_of(self.parts.graph, names, self.parts.perturbations)
 
     def conditions(self, perturbations: Sequence[Perturbation]) -> PerturbationBatch:
         """Perturbations as the network takes them; a network that reads only the field looks no target up."""
@@ -170,17 +166,7 @@ class TransitionPredictor:
             )
             pool.require_width(parts.width)
             return pool
-        known = parts.controls
-        if context is None and len(known) == 1:
-            return next(iter(known.values()))
-        if context is None:
-            raise ModelError("the context to predict for is missing", remedy=f"context= one of {', '.join(known)}")
-        if context not in known:
-            raise ModelError(
-                f"the model was not trained in the context {context!r}",
-                remedy=f"{did_you_mean(context, known)}; or give its control cells",
-            )
-        return known[context]
+        return known_pool(parts.controls, context)
 
     def _known_context(self, name: str) -> str | None:
         """The context as priors know it; None, their own default, for a new cell type."""

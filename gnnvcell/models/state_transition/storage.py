@@ -1,21 +1,17 @@
 """A transition model on disk: settings, weights, control cells, features, graph and training effects."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
-from torch import Tensor
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.features import FeatureTable
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.control_pool import arrays_of, pools_of
 from gnnvcell.models.model_folder import ModelFormat, load_weights, read_head, read_tensors, write_model, write_tensors
+from gnnvcell.models.model_genes import ModelGenes
 from gnnvcell.models.state_transition.config import StateTransitionConfig
-from gnnvcell.models.state_transition.control_pool import ControlPool
 from gnnvcell.models.state_transition.gate import EvidenceGate
-from gnnvcell.models.state_transition.genes import ModelGenes
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 
@@ -33,7 +29,6 @@ def save(network: TransitionNetwork, parts: TransitionParts, path: str | Path) -
         "batches": list(parts.batches),
         "perturbations": list(parts.perturbations),
         "seen": [list(names) for names in parts.seen],
-        "contexts": list(parts.controls),
         "combined": parts.combined,
         "strengths": parts.strengths,
         "control_batches": {name: pool.batch.tolist() for name, pool in parts.controls.items()},
@@ -47,7 +42,7 @@ def save(network: TransitionNetwork, parts: TransitionParts, path: str | Path) -
 
     def fill(folder: Path) -> None:
         write_tensors(folder / _WEIGHTS, network.state_dict())
-        write_tensors(folder / _CONTROLS, _of_controls(parts))
+        write_tensors(folder / _CONTROLS, arrays_of(parts.controls))
         for name, table in parts.tables.items():
             table.save(folder / f"{name}.npz")
         if parts.graph is not None:
@@ -69,7 +64,7 @@ def load(path: str | Path) -> tuple[TransitionNetwork, TransitionParts]:
         head["batches"],
         head["perturbations"],
         (head["seen"][0], head["seen"][1]),
-        _controls(head, read_tensors(folder / _CONTROLS)),
+        pools_of(read_tensors(folder / _CONTROLS), head["control_batches"], len(head["genes"])),
         head["combined"],
         head["strengths"],
         GeneGraph.load(folder / _GRAPH) if head["graph_digest"] is not None else None,
@@ -83,25 +78,3 @@ def load(path: str | Path) -> tuple[TransitionNetwork, TransitionParts]:
     load_weights(network, folder / _WEIGHTS)
     return network.eval(), parts
 
-
-def _of_controls(parts: TransitionParts) -> dict[str, NDArray]:
-    arrays: dict[str, NDArray] = {}
-    for number, pool in enumerate(parts.controls.values()):
-        matrix = sp.csr_array(pool.values)
-        arrays[f"{number}.data"] = matrix.data
-        arrays[f"{number}.indices"] = matrix.indices.astype(np.int64)
-        arrays[f"{number}.indptr"] = matrix.indptr.astype(np.int64)
-        if pool.embeddings is not None:
-            arrays[f"{number}.embeddings"] = pool.embeddings
-    return arrays
-
-
-def _controls(head: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, ControlPool]:
-    pools = {}
-    for number, name in enumerate(head["contexts"]):
-        data, indices, indptr = (tensors[f"{number}.{part}"].numpy() for part in ("data", "indices", "indptr"))
-        batch = np.array(head["control_batches"][name], dtype=str)
-        values = sp.csr_array((data, indices, indptr), shape=(len(batch), len(head["genes"])))
-        embeddings = tensors.get(f"{number}.embeddings")
-        pools[name] = ControlPool(name, values, batch, None if embeddings is None else embeddings.numpy())
-    return pools

@@ -1,4 +1,4 @@
-"""Which genes a transition model predicts, and which of them it reads."""
+"""Which genes a model of cells predicts, and which of them it reads."""
 
 from dataclasses import dataclass
 
@@ -49,3 +49,9 @@ class ModelGenes:
 
 def _most_variable(means: NDArray, variances: NDArray, count: int) -> NDArray[np.bool_]:
     return variable_genes(means, variances, n_top=count)["highly_variable"].to_numpy()
+
+
+def columns_of(genes: NDArray, wanted: NDArray) -> NDArray[np.int64]:
+    """(wanted,) places of genes that are known to be there."""
+    place = {str(gene): at for at, gene in enumerate(genes)}
+    return np.array([place[str(gene)] for gene in wanted], dtype=np.int64)

@@ -1,15 +1,18 @@
 """ControlPool: control cells of one cell type, cut into sets that a prediction begins from."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gnnvcell.data.cell_sets.expression import expression_of, gene_columns
 from gnnvcell.data.cell_sets.planning import plan_sets
 from gnnvcell.data.cells import Cells
-from gnnvcell.errors import DataError
+from gnnvcell.errors import DataError, ModelError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,3 +113,52 @@ def _spread(rows: NDArray, batch: NDArray, most: int, rng: np.random.Generator) 
     order = np.lexsort((rng.random(len(rows)), batch))
     chosen = np.linspace(0, len(rows) - 1, most).round().astype(np.int64)
     return np.sort(rows[order[chosen]])
+
+
+def known_pool(pools: Mapping[str, ControlPool], context: str | None) -> ControlPool:
+    """The control cells that a model kept of a cell type of training.
+
+    Raises:
+        ModelError: the cell type is unknown, or missing where there are several.
+    """
+    if context is None and len(pools) == 1:
+        return next(iter(pools.values()))
+    if context is None:
+        raise ModelError("the context to predict for is missing", remedy=f"context= one of {', '.join(pools)}")
+    if context not in pools:
+        raise ModelError(
+            f"the model was not trained in the context {context!r}",
+            remedy=f"{did_you_mean(context, pools)}; or give its control cells",
+        )
+    return pools[context]
+
+
+def arrays_of(pools: Mapping[str, ControlPool]) -> dict[str, NDArray]:
+    """Values of control cells as plain arrays, for a file; names of batches are not in there."""
+    arrays: dict[str, NDArray] = {}
+    for number, pool in enumerate(pools.values()):
+        matrix = sp.csr_array(pool.values)
+        arrays[f"{number}.data"] = matrix.data
+        arrays[f"{number}.indices"] = matrix.indices.astype(np.int64)
+        arrays[f"{number}.indptr"] = matrix.indptr.astype(np.int64)
+        if pool.embeddings is not None:
+            arrays[f"{number}.embeddings"] = pool.embeddings
+    return arrays
+
+
+def pools_of(tensors: Mapping[str, Tensor], batches: Mapping[str, Sequence[str]], genes: int) -> dict[str, ControlPool]:
+    """What ``arrays_of`` was made from.
+
+    Args:
+        tensors: the arrays.
+        batches: cell type to the batch of each of its cells, in the order of the pools.
+        genes: number of genes.
+    """
+    pools = {}
+    for number, (name, of_cells) in enumerate(batches.items()):
+        data, indices, indptr = (tensors[f"{number}.{part}"].numpy() for part in ("data", "indices", "indptr"))
+        batch = np.array(of_cells, dtype=str)
+        values = sp.csr_array((data, indices, indptr), shape=(len(batch), genes))
+        embeddings = tensors.get(f"{number}.embeddings")
+        pools[name] = ControlPool(name, values, batch, None if embeddings is None else embeddings.numpy())
+    return pools

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.data.cell_writer import open_writer
-from gnnvcell.models.state_transition.control_pool import ControlPool
+from gnnvcell.models.control_pool import ControlPool
 
 
 @dataclass(frozen=True, eq=False)

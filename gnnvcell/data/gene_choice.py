@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.data.cells import Cells
+from gnnvcell.data.expressed_genes import most_expressed
 from gnnvcell.data.moments import Moments
 from gnnvcell.data.variable_genes import Flavour, variable_genes
 from gnnvcell.errors import DataError, did_you_mean
@@ -99,7 +100,7 @@ def choose_genes(
     columns = wanted.columns
     if top_genes is not None and moments is not None and top_genes < len(columns):
         means = moments.of_linear()[0][columns]
-        columns = np.union1d(columns[np.argsort(-means, kind="stable")[:top_genes]], wanted.targets)
+        columns = np.union1d(columns[most_expressed(means, top_genes)], wanted.targets)
     names = cells.genes[columns]
     targets = np.isin(columns, wanted.targets)
     statistics, variable = None, np.zeros(len(columns), dtype=bool)

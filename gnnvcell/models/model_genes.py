@@ -1,14 +1,18 @@
 """Which genes a model of cells predicts, and which of them it reads."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gnnvcell.data.cells import Cells
+from gnnvcell.data.expressed_genes import most_expressed
 from gnnvcell.data.moments import Moments
 from gnnvcell.data.passes import read_through
 from gnnvcell.data.variable_genes import variable_genes
+
+GeneRank = Literal["variance", "expression"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +28,22 @@ class ModelGenes:
     read: NDArray[np.int64] | None
 
     @classmethod
-    def chosen(cls, cells: Cells, *, predicted: int | None, read: int | None, progress: bool = False) -> "ModelGenes":
-        """The most variable genes over the cells, as scanpy ranks them ("seurat"); targets are always predicted.
+    def chosen(
+        cls,
+        cells: Cells,
+        *,
+        predicted: int | None,
+        read: int | None = None,
+        by: GeneRank = "variance",
+        progress: bool = False,
+    ) -> "ModelGenes":
+        """The first genes of a ranking over the cells; targets are always predicted.
 
         Args:
             cells: training cells.
             predicted, read: how many; all when left out.
+            by: "variance": the most variable genes, as scanpy ranks them ("seurat"); "expression": those of highest
+                mean.
             progress: a bar on stderr.
         """
         genes = cells.genes
@@ -41,13 +55,15 @@ class ModelGenes:
         inside = np.arange(len(genes))
         if predicted is not None and predicted < len(genes):
             targets = {name for one in cells.targets for name in one.targets}
-            inside = np.flatnonzero(_most_variable(means, variances, predicted) | np.isin(genes, sorted(targets)))
+            inside = np.flatnonzero(_first(means, variances, predicted, by) | np.isin(genes, sorted(targets)))
         if read is None or read >= len(inside):
             return cls(genes[inside], None)
-        return cls(genes[inside], np.flatnonzero(_most_variable(means[inside], variances[inside], read)))
+        return cls(genes[inside], np.flatnonzero(_first(means[inside], variances[inside], read, by)))
 
 
-def _most_variable(means: NDArray, variances: NDArray, count: int) -> NDArray[np.bool_]:
+def _first(means: NDArray, variances: NDArray, count: int, by: GeneRank) -> NDArray[np.bool_]:
+    if by == "expression":
+        return most_expressed(means, count)
     return variable_genes(means, variances, n_top=count)["highly_variable"].to_numpy()
 
 

@@ -16,13 +16,13 @@ RELATIONS = {
     ("gene", "coexpressed", "gene"): ([0, 3, 0, 4], [3, 0, 4, 0]),
     ("gene", "annotated", "term"): ([2, 4], [0, 0]),
     ("term", "rev_annotated", "gene"): ([0, 0], [2, 4]),
-    ("term", "is_a", "term"): ([0], [1]),
-    ("term", "rev_is_a", "term"): ([1], [0]),
+    ("term", "is_a", "term"): ([0, 2], [1, 1]),
+    ("term", "rev_is_a", "term"): ([1, 1], [0, 2]),
 }
 
 
 def graph():
-    made = dgl.heterograph(RELATIONS, num_nodes_dict={"gene": 6, "term": 2})
+    made = dgl.heterograph(RELATIONS, num_nodes_dict={"gene": 6, "term": 3})
     for etype in made.canonical_etypes:
         made.edges[etype].data[keys.WEIGHT] = torch.ones(made.num_edges(etype))
     return made

@@ -90,6 +90,7 @@ class EffectModel(ABC):
     uses_seed: ClassVar[bool] = False  # True: another seed gives another model; a benchmark repeats only such models
     _train_contexts: dict[str, Context]
     _train_genes: NDArray
+    _train_perturbations: frozenset[str]
 
     def __init__(self, config: Config | None = None) -> None:
         if config is not None and not isinstance(config, self.config_class):
@@ -122,7 +123,13 @@ class EffectModel(ABC):
         self._fit(table, graph, seed)
         self._train_contexts = {name: table.context_of(name) for name in table.context_names}
         self._train_genes = table.genes
+        self._train_perturbations = frozenset(table.perturbations.tolist())
         return self
+
+    @property
+    def training_perturbations(self) -> frozenset[str]:
+        """Names of the perturbations that the model learned from; none before it was fitted."""
+        return getattr(self, "_train_perturbations", frozenset())
 
     def predict(
         self, perturbations: Sequence[str] | NDArray, *, context: Context | Cells | ad.AnnData | str | None = None

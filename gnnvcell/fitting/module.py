@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gnnvcell import keys
 from gnnvcell.errors import ModelError
 from gnnvcell.fitting.config import FitConfig
+from gnnvcell.fitting.hooks import FloorWatch, Monitored, StepAware
 from gnnvcell.fitting.optimizer import decayed_names, lr_factor, make_optimizer, schedule
 from gnnvcell.fitting.transfer import AXES, named_axes
 
@@ -35,10 +36,12 @@ class FittingModule(pl.LightningModule):
         self._decayed = decayed_names(self)
         self._sums: dict[str, Tensor] = {}
         self._batches, self._cells, self._since = 0, 0, time.monotonic()
+        self._newest: Mapping[str, Any] = {}  # the last batch, for monitors
+        self._watch = FloorWatch(model.monitor_floors if isinstance(model, Monitored) else {})
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch."""
-        values = self._loss(batch)
+        values, self._newest = self._loss(batch), batch
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
         self._batches, self._cells = self._batches + 1, self._cells + number_of_cells(batch)
@@ -81,6 +84,7 @@ class FittingModule(pl.LightningModule):
         over_all: Any = self.trainer.strategy.reduce(sums, reduce_op="mean")
         means = {f"train/{name}": value for name, value in zip(self._sums, over_all.tolist(), strict=True)}
         rate = self._cells / seconds if seconds > 0 else 0.0
+        monitored = self._monitored()
         self._sums, self._batches, self._cells, self._since = {}, 0, 0, time.monotonic()
         if not math.isfinite(means["train/loss"]):
             raise ModelError(
@@ -90,10 +94,28 @@ class FittingModule(pl.LightningModule):
         settings = self.fit_config.optimizer
         return {
             **means,
+            **{f"train/{name}": value for name, value in monitored.items()},
             "lr": settings.lr * lr_factor(self.trainer.global_step - 1, settings, self.total_steps),
             "cells_per_second": rate * self.trainer.world_size,
             "peak_memory_gib": peak_memory(self.device) / 2**30,
         }
+
+    def _monitored(self) -> dict[str, float]:
+        """The model's monitors on the last batch, means over all processes; a warning where one is below its floor."""
+        if not isinstance(self.model, Monitored):
+            return {}
+        with torch.no_grad():
+            found = self.model.monitors(self._newest)
+        over_all: Any = self.trainer.strategy.reduce(torch.stack([one.float() for one in found.values()]), "mean")
+        values = dict(zip(found, over_all.tolist(), strict=True))
+        self._watch.look(values, self.trainer.global_step)
+        return values
+
+    def optimizer_step(self, *given: Any, **named: Any) -> None:
+        """Step, and let the model do what it does after a step."""
+        super().optimizer_step(*given, **named)
+        if isinstance(self.model, StepAware):
+            self.model.after_step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what rows and columns stand for, so that another run can take them over by name."""

@@ -62,12 +62,14 @@ SHARED_GENES = "shared_genes"  # (shared,) int64: genes that are decoded of all 
 SHARED_EXPRESSION = "shared_expression"  # (cells, shared) float32: their expression, log1p
 X_STATE = "X_state"  # obsm (cells, d) float32: cell embeddings of the state embedding model
 
-# --- batches of the state transition model, beside those of cell sets
+# --- batches of models over cell sets, beside those of the sets
 CONDITIONS = "conditions"  # PerturbationBatch of the sets: what was done to each
 FIELD = "field"  # (sets, genes + 1) float32: effect predicted by a model that did not see it, and log(1 + support)
 GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in the loss of a set
 PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
 CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells
+PERTURBED_LOG_TOTAL = "perturbed_log_total"  # (sets, cells) float32: log1p of all counts of the perturbed cells
+CONTROL_LOG_TOTAL = "control_log_total"  # (sets, cells) float32: log1p of all counts of the control cells
 PREDICTION = "prediction"  # uns: a row for each predicted perturbation: support, share of the network, expected loss
 
 # --- genome screens: an AnnData store whose obs are perturbations and whose var are genes

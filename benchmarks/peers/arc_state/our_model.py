@@ -16,8 +16,8 @@ from gnnvcell.data.cell_sets import CellSetConfig, CellSets
 from gnnvcell.data.splits.files import load_split
 from gnnvcell.data.splits.toml import SplitFile
 from gnnvcell.genes import GeneVocab
+from gnnvcell.models.set_batches import SetBatches, SetFacts
 from gnnvcell.models.state_transition import StateTransitionConfig, TransitionNetwork
-from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets
 from gnnvcell.models.target_features import TargetFeatures
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 from gnnvcell.perturbation import Perturbation
@@ -51,7 +51,7 @@ def conditions(shape: Shape, perturbation: Tensor) -> PerturbationBatch:
 
 
 def our_batch(shape: Shape, control: Tensor, perturbed: Tensor, perturbation: Tensor, batch: Tensor) -> dict[str, Any]:
-    """Sets as ``TransitionSets`` lays them out."""
+    """Sets as ``SetBatches`` lays them out."""
     return {
         keys.CONTROL_CELLS: control,
         keys.PERTURBED_CELLS: perturbed,
@@ -69,7 +69,7 @@ def our_loader(shape: Shape, folder: Path) -> Iterator[dict[str, Any]]:
         conditions=conditions(shape, torch.arange(len(sets.perturbations))),
         batches=cells.batches.tolist(),
     )
-    loader = TransitionSets(sets.loader(shape.sets), facts)
+    loader = SetBatches(sets.loader(shape.sets), facts)
     for number in itertools.count():
         batch = loader.batch(number)
         if len(batch[keys.BATCH]) == shape.sets:  # the last of an epoch may be smaller, and would count as a whole one

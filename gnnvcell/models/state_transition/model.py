@@ -21,13 +21,13 @@ from gnnvcell.models.base import Prediction
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
 from gnnvcell.models.control_pool import ControlPool
 from gnnvcell.models.model_genes import ModelGenes, columns_of
+from gnnvcell.models.set_batches import SetBatches, SetFacts
 from gnnvcell.models.state_transition import storage
 from gnnvcell.models.state_transition.config import StateTransitionConfig
 from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predictor import TransitionPredictor
-from gnnvcell.models.state_transition.sets import SetFacts, TransitionSets
 from gnnvcell.models.validation_cells import divided
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class StateTransition(CellModel):
             seed=seed,
         )
 
-    def loader(self, cells: Cells | ad.AnnData, *, seed: int = 0) -> TransitionSets:
+    def loader(self, cells: Cells | ad.AnnData, *, seed: int = 0) -> SetBatches:
         """Batches of cells in the form that the network's ``loss`` takes.
 
         Args:
@@ -180,7 +180,7 @@ class StateTransition(CellModel):
             weights=self._effect_sizes(cells) if self.config.loss.de_weight > 0 else None,
             embeddings=None if embedding is None else torch.from_numpy(sets.cells.embeddings.get(embedding)),
         )
-        return TransitionSets(sets.loader(self.config.sets_per_batch), facts)
+        return SetBatches(sets.loader(self.config.sets_per_batch), facts)
 
     def _effect_sizes(self, cells: Cells) -> Tensor:
         """(contexts, perturbations, genes) size of the measured effects; 0 where a perturbation is not in a context."""

@@ -1,4 +1,4 @@
-"""TransitionSets: batches of cell sets with all that the network reads beside the cells."""
+"""SetBatches: batches of cell sets with all that a network reads beside the cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ class SetFacts:
             (``PriorEffects.field``); None where nobody reads them.
         weights: (contexts, perturbations, genes) weights of genes in the loss; None for none.
         embeddings: (cells, d) embeddings of its cells; None outside of embedding space.
+        log_totals: (cells,) log total count of its cells; None where nobody reads them.
     """
 
     conditions: PerturbationBatch
@@ -33,6 +34,7 @@ class SetFacts:
     field: Tensor | None = None
     weights: Tensor | None = None
     embeddings: Tensor | None = None
+    log_totals: Tensor | None = None
 
     @classmethod
     def of(
@@ -44,6 +46,7 @@ class SetFacts:
         prior: EffectPrior | None = None,
         weights: Tensor | None = None,
         embeddings: Tensor | None = None,
+        log_totals: Tensor | None = None,
     ) -> "SetFacts":
         """Look everything up once."""
         place = {name: at for at, name in enumerate(batches)}
@@ -52,11 +55,11 @@ class SetFacts:
         if prior is not None:
             parts = [prior.effects(sets.perturbations, str(context)).field for context in sets.contexts]
             field = torch.from_numpy(np.stack(parts))
-        return cls(conditions, batch, field, weights, embeddings)
+        return cls(conditions, batch, field, weights, embeddings, log_totals)
 
 
-class TransitionSets:
-    """A loader of sets (``SetLoader``) whose batches have the form that ``TransitionNetwork.loss`` takes.
+class SetBatches:
+    """A loader of sets (``SetLoader``) whose batches have the form that ``loss`` of networks over sets takes.
 
     Args:
         loader: of the sets.
@@ -82,7 +85,7 @@ class TransitionSets:
         return self.loader.batches_of(epochs, processes)
 
     def bound(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
-        """A batch of sets, with conditions, batches of the model, fields, weights and embeddings in place of codes."""
+        """A batch of sets, with what ``SetFacts`` knows in place of codes."""
         facts, code, context = self.facts, batch[keys.PERTURBATION], batch[keys.CONTEXT]
         out: dict[str, Any] = {
             keys.PERTURBED_CELLS: batch[keys.PERTURBED_CELLS],
@@ -98,4 +101,7 @@ class TransitionSets:
         if facts.embeddings is not None:
             out[keys.PERTURBED_EMBEDDING] = facts.embeddings[batch[keys.CELL_ROWS]]
             out[keys.CONTROL_EMBEDDING] = facts.embeddings[batch[keys.CONTROL_ROWS]]
+        if facts.log_totals is not None:
+            out[keys.PERTURBED_LOG_TOTAL] = facts.log_totals[batch[keys.CELL_ROWS]]
+            out[keys.CONTROL_LOG_TOTAL] = facts.log_totals[batch[keys.CONTROL_ROWS]]
         return out

@@ -4,14 +4,19 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+_SLOPE = 2.0  # standard deviation of w_1 at the start
+_HIGHEST = 4.0  # log1p expression of a highly expressed gene, where the last kink begins
+_DEPTH = 0.01  # standard deviation of W at the start: log total counts are near 9
+
 
 class ExpressionTokens(nn.Module):
     """Value times identity, and the depth of the cell added to all::
 
         t_cg = u_g * (1 + a(x_cg)) + b(x_cg) + W n_c,    [a, b] = W_2 gelu(w_1 x_cg + b_1) + b_2
 
-    for the expression x_cg (log1p), the vector u_g of gene g, and the log total count n_c of the cell. A hidden value
-    (pre-training) has a learned vector in place of a and b, so that the token still says which gene it is of.
+    for the expression x_cg (log1p), the vector u_g of gene g, and the log total count n_c of the cell. The kinks -b_1 /
+    w_1 begin spread over the values of log1p expression, so that a and b tell values apart from the start. A hidden
+    value (pre-training) has a learned vector in place of a and b: the token still says which gene it is of.
 
     Args:
         width: d of a token.
@@ -28,9 +33,14 @@ class ExpressionTokens(nn.Module):
 
     def __init__(self, width: int, hidden: int = 32) -> None:
         super().__init__()
-        self.value = nn.Sequential(nn.Linear(1, hidden), nn.GELU(), nn.Linear(hidden, 2 * width))
+        first = nn.Linear(1, hidden)
+        nn.init.normal_(first.weight, std=_SLOPE)
+        with torch.no_grad():
+            first.bias.copy_(-first.weight[:, 0] * torch.linspace(0.0, _HIGHEST, hidden))
+        self.value = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, 2 * width))
         self.unseen = nn.Parameter(torch.zeros(2 * width))
         self.depth = nn.Linear(1, width, bias=False)
+        nn.init.normal_(self.depth.weight, std=_DEPTH)
 
     def forward(
         self,

@@ -1,0 +1,38 @@
+"""JepaDecoder: expression from latents."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gnnvcell.models.jepa.config import JepaConfig
+from gnnvcell.models.jepa.facts import JepaFacts
+from gnnvcell.nn.pathway_layer import PathwayLayer
+
+
+class JepaDecoder(nn.Module):
+    """One hidden layer over each latent, and a readout of each gene::
+
+        x_g = <gelu(W z_g + w), r_g> + b_g
+
+    Latents of pathways are first carried back to genes by a pathway layer of its own.
+
+    Args:
+        config: settings.
+        facts: genes, and pathways.
+
+    Shapes: latents (..., tokens, d); result (..., genes) log1p expression.
+    """
+
+    def __init__(self, config: JepaConfig, facts: JepaFacts) -> None:
+        super().__init__()
+        genes, hidden = len(facts.genes), config.decoder_dim
+        self.pathways = PathwayLayer(facts.pathways) if config.pathways and facts.pathways is not None else None
+        self.hidden = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU())
+        self.readout = nn.Parameter(torch.randn(genes, hidden) * hidden**-0.5)
+        self.bias = nn.Parameter(torch.zeros(genes))
+
+    def forward(self, latents: Float[Tensor, "*cells tokens d"]) -> Float[Tensor, "*cells genes"]:
+        """Decode; latents may be means over cells."""
+        if self.pathways is not None:
+            latents = self.pathways.back(latents)
+        return torch.einsum("...gh,gh->...g", self.hidden(latents), self.readout) + self.bias

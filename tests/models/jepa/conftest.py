@@ -1,0 +1,107 @@
+"""A small gene graph, cells and networks of every version."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gnnvcell import keys
+from gnnvcell.features import FeatureTable
+from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.edges import EdgeTable
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.jepa import JepaConfig, JepaFacts, JepaNetwork
+from gnnvcell.nn.perturbation_batch import PerturbationBatch
+from gnnvcell.perturbation import Perturbation
+
+GENES = [f"G{i}" for i in range(14)]  # G12 and G13 are not in the graph
+QUICK: dict[str, Any] = {
+    "width": 16,
+    "heads": 2,
+    "layers": 1,
+    "predictor_layers": 2,
+    "decoder_dim": 8,
+    "graph": {"width": 8, "layers": 2, "dropout": 0.0},
+    "spectral_dim": 4,
+    "genes": None,
+}
+OWN: dict[str, dict[str, Any]] = {"v0.2": {}, "v0.3": {}, "graph": {"neighbours": 3, "hops": 3, "channels": 2}}
+LABELS = ["G0|CRISPRi", "G1+G2|CRISPRi", "G3|CRISPRa", "G13|KO"]
+
+
+def gene_graph(seed: int = 0) -> GeneGraph:
+    rng = np.random.default_rng(seed)
+    names = np.array(GENES[:12])
+    src, dst = np.nonzero(np.triu(rng.random((12, 12)) < 0.35, 1))
+    terms = np.array(["T0", "T1", "T2"])
+    gene, term = np.nonzero(rng.random((12, 3)) < 0.4)
+    weight = rng.uniform(0.5, 1.0, len(src)).astype(np.float32)
+    of_terms = rng.uniform(0.5, 1.0, len(gene)).astype(np.float32)
+    is_a = np.array([0, 1]), np.array([2, 2])
+    tables = [
+        EdgeTable(("gene", "string", "gene"), src, dst, weight, names, names, directed=False),
+        EdgeTable(("gene", "annotated_bp", "go_term"), gene, term, of_terms, names, terms, directed=True),
+        EdgeTable(("go_term", "is_a", "go_term"), *is_a, np.ones(2, np.float32), terms, terms, directed=True),
+    ]
+    return GeneGraph.from_tables(tables, GeneVocab.from_symbols(names, renamings=False), {"go_term": terms})
+
+
+@pytest.fixture(scope="session")
+def graph() -> GeneGraph:
+    return gene_graph()
+
+
+@pytest.fixture(scope="session")
+def facts(graph) -> JepaFacts:
+    rng = np.random.default_rng(1)
+    table = FeatureTable(np.array(GENES[:13]), rng.normal(size=(13, 5)), "drawn")
+    pathways = torch.zeros(len(GENES), 3, dtype=torch.bool)
+    pathways[:5, 0] = pathways[4:9, 1] = pathways[8:13, 2] = True
+    vocab = GeneVocab.from_symbols(GENES, renamings=False)
+    return JepaFacts(GENES, vocab, tables={"esm": table}, graph=graph, pathways=pathways)
+
+
+@pytest.fixture(scope="session")
+def make(facts):
+    """(preset, settings) -> a network, with weights that are not zero any more unless ``fresh``."""
+
+    def made(preset: str, *, fresh: bool = False, given: JepaFacts = facts, **settings) -> JepaNetwork:
+        torch.manual_seed(0)
+        network = JepaNetwork(JepaConfig.preset(preset, **{**QUICK, **OWN[preset], **settings}), given)
+        if not fresh:
+            generator = torch.Generator().manual_seed(1)
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        return network
+
+    return made
+
+
+def conditions_of(*labels: str) -> PerturbationBatch:
+    return PerturbationBatch.of(
+        [Perturbation.parse(label) for label in labels], genes=GeneVocab.from_symbols(GENES, renamings=False)
+    )
+
+
+def batch_of(*labels: str, cells: int = 3, seed: int = 0) -> dict[str, Any]:
+    """Sets of drawn cells."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(labels), cells)
+    mask = torch.ones(shape, dtype=torch.bool)
+    mask[-1, -1] = cells == 1
+    return {
+        keys.CONTROL_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
+        keys.PERTURBED_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
+        keys.CONTROL_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
+        keys.PERTURBED_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
+        keys.CELL_MASK: mask,
+        keys.CONDITIONS: conditions_of(*labels),
+        keys.FIELD: torch.randn(len(labels), len(GENES) + 1, generator=generator).abs(),
+    }
+
+
+def without_graph(facts: JepaFacts) -> JepaFacts:
+    return replace(facts, graph=None)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from gnnvcell.models.ensemble import Ensemble
+from gnnvcell.models.ensemble_storage import FORMAT as ENSEMBLE
 from gnnvcell.models.model_folder import read_head
 from gnnvcell.models.state_embedding.storage import FORMAT as EMBEDDING
 from gnnvcell.models.state_transition.model import StateTransition
@@ -10,7 +12,9 @@ from gnnvcell.models.state_transition.storage import FORMAT as TRANSITION
 
 
 def load(path: str | Path) -> Any:
-    """Read a trained model: a ``StateTransition`` or a ``StateEmbeddingModel``. Nothing in the folder is executed.
+    """Read a trained model: a ``StateTransition``, a ``StateEmbeddingModel`` or an ``Ensemble``.
+
+    Nothing in the folder is executed.
 
     Args:
         path: folder of the model, or of the run that made it.
@@ -23,7 +27,9 @@ def load(path: str | Path) -> Any:
         >>> gnnvcell.load("runs/st").predict(["STAT1"]).values.shape  # doctest: +SKIP
         (1, 2000)
     """
-    _, head = read_head(path, TRANSITION, EMBEDDING)
+    _, head = read_head(path, TRANSITION, EMBEDDING, ENSEMBLE)
+    if head["format"] == ENSEMBLE.name:
+        return Ensemble.load(path)
     if head["format"] == EMBEDDING.name:
         from gnnvcell.models import StateEmbeddingModel
 

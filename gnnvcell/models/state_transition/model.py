@@ -289,6 +289,11 @@ class StateTransition(CellModel):
         return self._ready().parts.target_sum
 
     @property
+    def training_perturbations(self) -> frozenset[str]:
+        """Names of the perturbations that the network learned from, without those of validation."""
+        return frozenset(self._ready().parts.perturbations)
+
+    @property
     def network(self) -> TransitionNetwork:
         """The fitted network."""
         return self._ready().network

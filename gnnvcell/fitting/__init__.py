@@ -7,7 +7,7 @@ from gnnvcell.fitting.adapters import AdapterConfig, add_adapters, freeze, merge
 from gnnvcell.fitting.checkpoint_file import read_checkpoint
 from gnnvcell.fitting.config import FitConfig
 from gnnvcell.fitting.optimizer import OptimizerConfig, decay_groups, lr_factor, make_optimizer, schedule
-from gnnvcell.fitting.trainable import Trainable
+from gnnvcell.fitting.trainable import Compilable, Trainable
 from gnnvcell.fitting.transfer import TransferReport, init_from
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdapterConfig",
+    "Compilable",
     "FitConfig",
     "FitResult",
     "OptimizerConfig",

@@ -12,7 +12,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
 # Settings that say where and how a run is carried out, not what comes out of it: a run may be resumed with others.
 OF_THE_MACHINE = frozenset(
     {"accelerator", "devices", "num_nodes", "strategy", "timeout", "checkpoint_every", "keep", "loggers", "log_every"}
-    | {"wandb_project"}
+    | {"wandb_project", "compile"}
 )
 
 
@@ -29,6 +29,7 @@ class FitConfig(Config):
         clip: largest norm of the gradient; None leaves it as it is.
         accumulate: batches whose gradients make one step.
         precision: of the arithmetic.
+        compile: compile the parts that the model names (``Compilable``) with ``torch.compile``.
         ema: decay of an exponential moving average of the weights, which is then validated and kept; None for none.
         accelerator: "auto" takes the GPU where there is one.
         devices: processes on each machine, or "auto".
@@ -53,6 +54,7 @@ class FitConfig(Config):
     clip: float | None = Field(default=1.0, gt=0)
     accumulate: int = Field(default=1, ge=1)
     precision: Precision = "32-true"
+    compile: bool = False
     ema: float | None = Field(default=None, gt=0, lt=1)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int | Literal["auto"] = 1

@@ -34,7 +34,7 @@ from gnnvcell.fitting.module import FittingModule
 from gnnvcell.fitting.processes import is_distributed
 from gnnvcell.fitting.randomness import random_apart
 from gnnvcell.fitting.stream import Numbered, Pass, Stream
-from gnnvcell.fitting.trainable import Trainable
+from gnnvcell.fitting.trainable import Compilable, Trainable
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +88,8 @@ def fit(
         progress: show a bar on stderr.
 
     Raises:
-        ConfigError: early stopping without validation, a folder that holds another run, a run resumed with other
-            settings, or a loader that several processes do not share.
+        ConfigError: early stopping without validation, compilation of a model that names no part for it, a folder that
+            holds another run, a run resumed with other settings, or a loader that several processes do not share.
         ModelError: the model has no loss, no parameter to train, or its loss is no longer finite.
         DataError: the training loader gives no batch.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the run was saved first, if it has a folder.
@@ -114,7 +114,7 @@ def fit(
     if steps >= total or stopped:
         checkpoints.load_state_dict(_state_of(saved, Checkpoints))
     else:
-        with _quiet(), random_apart(), _determinism_as_before():
+        with _quiet(), random_apart(), _determinism_as_before(), _compiled(model, config):
             trainer = _trainer(config, folder, total, val_loader is not None, checkpoints, history, progress)
             stream = Stream(train_loader, total * config.accumulate, config.seed)
             resumed_from = folder / FOLDER / LAST if folder and resume else None
@@ -174,6 +174,8 @@ def _check(model: nn.Module, train_loader: Any, val_loader: Any, config: FitConf
             found="no validation loader",
             remedy="hold out a validation part, or set patience to None",
         )
+    if config.compile and not isinstance(model, Compilable):
+        raise ConfigError(f"{type(model).__name__} names no part to compile", remedy="set compile to false")
     if config.strategy == "fsdp" and config.ema is not None:
         raise ConfigError("weights that are shared out (fsdp) cannot be averaged", remedy="set ema to None")
     alone = isinstance(train_loader, DataLoader) and not isinstance(train_loader.dataset, IterableDataset)
@@ -363,6 +365,19 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+@contextlib.contextmanager
+def _compiled(model: nn.Module, config: FitConfig) -> Iterator[None]:
+    """With the model's parts compiled in place, so that the names of weights stay, and as they were afterwards."""
+    parts = list(model.compiled_parts()) if config.compile and isinstance(model, Compilable) else []
+    for part in parts:
+        part.compile()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part._compiled_call_impl = None  # what Module.compile sets; torch has no way to take it back
 
 
 @contextlib.contextmanager

@@ -126,9 +126,9 @@ class GatedHeteroLayer(nn.Module):
         for i, message in enumerate(messages[1:], start=1):
             mixed = torch.addcmul(mixed, gates[:, i : i + 1], message)
         mixed = F.dropout(F.silu(mixed), self.dropout, self.training)
-        any_message = (gates.sum(dim=1, keepdim=True) > 0).to(mixed.dtype)
         changed = self.norms[node_type](own + mixed if self.residual else mixed)
-        return torch.lerp(own, changed, any_message)
+        any_message = gates.sum(dim=1, keepdim=True) > 0
+        return torch.where(any_message, changed, own)  # of the wider type: autocast normalises in float32
 
 
 @torch.compiler.disable()

@@ -88,6 +88,23 @@ def test_encoder(conv) -> None:
     )
 
 
+def test_encoder_in_bfloat16() -> None:
+    graph, feat, weight, *_ = pieces()
+    src, dst = graph.edges()
+    relations = {("gene", name, "gene"): ends for name, ends in {"a": (src, dst), "b": (dst, src)}.items()}
+    hetero = dgl.heterograph(relations, {"gene": NODES})
+    for name in ("a", "b"):
+        hetero.edges[name].data["weight"] = weight
+    model = GeneGraphEncoder(hetero, features={"gene": feat}, config=GeneGraphEncoderConfig(width=WIDTH, dropout=0.0))
+    expected = model(hetero).detach()
+    model.to("cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        found = model(hetero)
+    found.float().square().sum().backward()
+    torch.testing.assert_close(found.detach().float().cpu(), expected, rtol=0.1, atol=0.1)
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+
+
 def test_operations() -> None:
     graph, feat, weight, *_ = pieces()
     host = Adjacency.of(graph)

@@ -2,6 +2,7 @@
 
 python benchmarks/peers/arc_state/speed.py [--shapes 328:8:8:64 ...] [--genes 2000] [--sets 8] [--rounds 7]
 python benchmarks/peers/arc_state/speed.py --data FOLDER [--shapes 128:4:4:64] [--steps 20]
+python benchmarks/peers/arc_state/speed.py --device cuda --shapes 696:8:12:256 --steps 10 [--bf16] [--compile]
 
 A shape is hidden:layers:heads:set size. Needs an environment with arc-state 0.11.1 and gnnvcell in it. Turn by turn in
 one process: a training step (forward, loss, backward, clipping of the gradient, optimiser) on the same random cells,
@@ -14,7 +15,9 @@ compiles our transformer.
 With ``--data`` (what prepare.py wrote) steps read their batches from the file's cells of the first fold, each side
 through its own loader, which is what its training and its prediction do ("all" is left out: it reads X row by row too).
 
-With one thread times are CPU time, which other jobs on the machine disturb less than the clock.
+With one thread times are CPU time, which other jobs on the machine disturb less than the clock. On a CUDA device times
+are the clock's, steps are waited for at the end of a round, and memory is the most that torch had allocated there.
+``--bf16`` puts both sides under autocast.
 """
 
 import argparse
@@ -46,11 +49,14 @@ CLIP = 10.0  # arc-state's default
 class Side:
     """A model with what trains it and the sets it is given, again and again the same or from a folder of data."""
 
-    def __init__(self, name: str, shape: Shape, *, folder: Path | None = None, compiled: bool = False) -> None:
+    def __init__(
+        self, name: str, shape: Shape, *, device: str, bf16: bool, folder: Path | None = None, compiled: bool = False
+    ) -> None:
         torch.manual_seed(0)
-        self.name = name
+        self.name, self.device = name, device
+        self.precision = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)
         if name == OURS:
-            self.model: Any = our_model(shape)
+            self.model: Any = our_model(shape).to(device)
             self.optimizer: Any = make_optimizer(self.model, OptimizerConfig())
             batch: Any = our_batch(shape, *shape.cells()) if folder is None else None
             self.batches = itertools.repeat(batch) if folder is None else our_loader(shape, folder)
@@ -58,7 +64,7 @@ class Side:
                 self.model.transformer.compile()
         else:
             space = "gene" if name == GENE else "all"
-            self.model = arc_model(shape, output_space=space)
+            self.model = arc_model(shape, output_space=space).to(device)
             self.optimizer = self.model.configure_optimizers()
             batch = arc_batch(shape, *shape.cells(), output_space=space) if folder is None else None
             self.batches = itertools.repeat(batch) if folder is None else arc_loader(shape, folder, output_space=space)
@@ -66,9 +72,10 @@ class Side:
     def step(self) -> None:
         """One step of training."""
         self.model.train()
-        batch = next(self.batches)
+        batch = self._batch()
         self.optimizer.zero_grad()
-        loss = self.model.loss(batch)["loss"] if self.name == OURS else self.model.training_step(batch, 0)
+        with self.precision:
+            loss = self.model.loss(batch)["loss"] if self.name == OURS else self.model.training_step(batch, 0)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
@@ -77,20 +84,41 @@ class Side:
     def predict(self) -> None:
         """All sets of a batch."""
         self.model.eval()
-        batch = next(self.batches)
-        if self.name == OURS:
-            self.model(batch[keys.CONTROL_CELLS], batch[keys.CONDITIONS], batch[keys.BATCH])
-        else:
-            self.model.predict_step(batch, 0)
+        batch = self._batch()
+        with self.precision:
+            if self.name == OURS:
+                self.model(batch[keys.CONTROL_CELLS], batch[keys.CONDITIONS], batch[keys.BATCH])
+            else:
+                self.model.predict_step(batch, 0)
+
+    def _batch(self) -> dict[str, Any]:
+        """The next batch, moved as a trainer moves it."""
+        parts = next(self.batches)
+        return {name: part.to(self.device) if hasattr(part, "to") else part for name, part in parts.items()}
 
 
 def seconds(job: Callable[[Side], None], side: Side, arguments: argparse.Namespace) -> float:
-    """CPU time of some steps in one thread; the clock's for several threads."""
-    clock = time.process_time if arguments.threads == 1 else time.perf_counter
+    """CPU time of some steps in one thread; the clock's for several threads, or on a device."""
+    on_device = arguments.device != "cpu"
+    clock = time.process_time if arguments.threads == 1 and not on_device else time.perf_counter
     start = clock()
     for _ in range(arguments.steps):
         job(side)
+    if on_device:
+        torch.cuda.synchronize()
     return clock() - start
+
+
+def device_memory(side: str, shape: Shape, arguments: argparse.Namespace, steps: int = 3) -> float:
+    """Mebibytes that torch has allocated on the device at most."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    made = Side(side, shape, device=arguments.device, bf16=arguments.bf16)
+    for _ in range(steps):
+        made.step()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def grown_memory(side: str, shape: Shape, steps: int = 3) -> float:
@@ -98,7 +126,7 @@ def grown_memory(side: str, shape: Shape, steps: int = 3) -> float:
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _status("VmRSS")
-    made = Side(side, shape)
+    made = Side(side, shape, device="cpu", bf16=False)
     for _ in range(steps):
         made.step()
     return (_status("VmHWM") - before) / 1024
@@ -110,7 +138,9 @@ def _status(field: str) -> int:
 
 
 def memory_of(side: str, spec: str, arguments: argparse.Namespace) -> float:
-    """``grown_memory`` in a process of its own."""
+    """``grown_memory`` in a process of its own, or the device's."""
+    if arguments.device != "cpu":
+        return device_memory(side, _shape(spec, arguments), arguments)
     command = [sys.executable, __file__, "--memory-of", side, "--shapes", spec]
     options = [f"--{name}={getattr(arguments, name)}" for name in ("genes", "sets", "threads")]
     return float(subprocess.run([*command, *options], check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -120,21 +150,23 @@ def contest(spec: str, arguments: argparse.Namespace) -> None:
     """Print the lines of one shape."""
     shape, folder = _shape(spec, arguments), arguments.data
     names = SIDES if folder is None else (OURS, GENE)
-    sides = [Side(name, shape, folder=folder, compiled=arguments.compile and name == OURS) for name in names]
+    how = {"device": arguments.device, "bf16": arguments.bf16, "folder": folder}
+    sides = [Side(name, shape, compiled=arguments.compile and name == OURS, **how) for name in names]
     jobs = {"training step": Side.step, "prediction": Side.predict}
     for what, job in jobs.items():
         for side in sides:
-            job(side)
+            seconds(job, side, arguments)
 
         rounds = [[seconds(job, side, arguments) for side in sides] for _ in range(arguments.rounds)]
         times = np.array(rounds) / arguments.steps
-        name = what if folder is None else f"{what}, with reading"
+        label = what if folder is None else f"{what}, with reading"
         for at, side in enumerate(sides):
-            _print(spec, name, side.name, f"{1e3 * np.median(times[:, at]):,.0f} ms", times[:, at] / times[:, 0])
+            _print(spec, label, side.name, f"{1e3 * np.median(times[:, at]):,.1f} ms", times[:, at] / times[:, 0])
     if folder is None:
-        memory = [memory_of(side.name, spec, arguments) for side in sides]
-        for side, grown in zip(sides, memory, strict=True):
-            _print(spec, "peak memory", side.name, f"{grown:,.0f} MiB", np.array([grown / memory[0]]))
+        del sides, side
+        memory = [memory_of(name, spec, arguments) for name in names]
+        for name, grown in zip(names, memory, strict=True):
+            _print(spec, "peak memory", name, f"{grown:,.0f} MiB", np.array([grown / memory[0]]))
 
 
 def _print(spec: str, what: str, name: str, value: str, ratios: Any) -> None:
@@ -157,6 +189,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, help="folder that prepare.py wrote")
     parser.add_argument("--compile", action="store_true", help="compile our transformer")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--bf16", action="store_true", help="both sides under autocast to bfloat16")
     parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

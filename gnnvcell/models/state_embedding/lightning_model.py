@@ -105,8 +105,8 @@ class StateEmbeddingModel(pl.LightningModule):
         self.network, self.optimizer_config = network, optimizer
         if compiled:
             # In place, so that the names of weights stay as they are.
-            network.transformer.compile()
-            network.decoder.blocks.compile()
+            for part in network.compiled_parts():
+                part.compile()
 
     @classmethod
     def of(

@@ -156,6 +156,10 @@ class StateEmbedding(nn.Module):
             missing["graph"] = self.graph.outside
         return missing
 
+    def compiled_parts(self) -> list[nn.Module]:
+        """What ``torch.compile`` takes whole."""
+        return [self.transformer, self.decoder.blocks]
+
     def table(self, rows: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         """Tokens of some genes, or of all; the graph is encoded once."""
         if rows is None:

@@ -123,6 +123,10 @@ class TransitionNetwork(nn.Module):
         """Parameter to the names of its columns, where they have names."""
         return self.column_names
 
+    def compiled_parts(self) -> list[nn.Module]:
+        """What ``torch.compile`` takes whole."""
+        return [self.transformer]
+
     def _make_decoder(self, outputs: int, gene_rows: Tensor | None) -> None:
         cfg, width = self.config, self.config.hidden_dim
         layers = mlp(width, outputs, hidden=width, depth=cfg.decoder_layers, dropout=cfg.dropout)
@@ -234,7 +238,7 @@ class TransitionNetwork(nn.Module):
         return self.gene_decoder(embeddings)
 
     def loss(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Loss of a batch of sets (``TransitionSets``), and its parts.
+        """Loss of a batch of sets (``SetBatches``), and its parts.
 
         Returns:
             "loss", minimised; "set", the mean over sets of the loss between predicted and observed cells; "delta", the

@@ -129,7 +129,8 @@ def _stack_of_signs(graph: Any, sign: Tensor, feat: Tensor, *, exact: bool) -> R
 def _relations(sign: Tensor, exact: bool) -> tuple[Tensor, int]:
     sign = sign.reshape(-1)
     values = torch.unique(sign) if exact else sign.sign().unique()
-    if not bool(torch.isin(values.to(torch.float64), torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)).all()):
+    signs = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64, device=values.device)
+    if not bool(torch.isin(values.to(torch.float64), signs).all()):
         raise GraphIntegrityError(
             "signs are not signs", expected="+1, -1, or 0 where unknown", found=", ".join(map(str, values[:5].tolist()))
         )

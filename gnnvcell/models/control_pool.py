@@ -12,6 +12,7 @@ from torch import Tensor
 from gnnvcell.data.cell_sets.expression import expression_of, gene_columns
 from gnnvcell.data.cell_sets.planning import plan_sets
 from gnnvcell.data.cells import Cells
+from gnnvcell.data.log_totals import log_totals
 from gnnvcell.errors import DataError, ModelError, did_you_mean
 
 
@@ -24,12 +25,14 @@ class ControlPool:
         values: (cells, genes) float32 CSR, log1p expression in the order of the model's genes.
         batch: (cells,) name of each cell's batch.
         embeddings: (cells, d) float32; None outside of embedding space.
+        log_total: (cells,) float32 log total counts; None for models that do not read them.
     """
 
     name: str
     values: Any
     batch: NDArray
     embeddings: NDArray[np.float32] | None = None
+    log_total: NDArray[np.float32] | None = None
 
     @classmethod
     def of(
@@ -41,6 +44,7 @@ class ControlPool:
         most: int | None = None,
         seed: int = 0,
         embedding: str | None = None,
+        totals: bool = False,
     ) -> "ControlPool":
         """The controls among cells of one cell type.
 
@@ -51,6 +55,7 @@ class ControlPool:
             most: cells that are kept, drawn at random within batches in proportion; all when left out.
             seed: of the draw.
             embedding: name of the embeddings in obsm that are kept too.
+            totals: whether log total counts are kept too.
 
         Raises:
             DataError: no controls, several cell types, or genes or embeddings that the cells lack.
@@ -70,7 +75,8 @@ class ControlPool:
         columns = gene_columns(cells, [str(gene) for gene in genes])
         values = expression_of(cells.take(rows), cells.values, columns, target_sum)
         own = None if embedding is None else cells.embeddings.get(embedding)[rows]
-        return cls(str(cells.contexts[found[0]]), values, cells.batches[cells.batch_code[rows]], own)
+        total = log_totals(cells, rows) if totals else None
+        return cls(str(cells.contexts[found[0]]), values, cells.batches[cells.batch_code[rows]], own, total)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -143,6 +149,8 @@ def arrays_of(pools: Mapping[str, ControlPool]) -> dict[str, NDArray]:
         arrays[f"{number}.indptr"] = matrix.indptr.astype(np.int64)
         if pool.embeddings is not None:
             arrays[f"{number}.embeddings"] = pool.embeddings
+        if pool.log_total is not None:
+            arrays[f"{number}.log_total"] = pool.log_total
     return arrays
 
 
@@ -159,6 +167,12 @@ def pools_of(tensors: Mapping[str, Tensor], batches: Mapping[str, Sequence[str]]
         data, indices, indptr = (tensors[f"{number}.{part}"].numpy() for part in ("data", "indices", "indptr"))
         batch = np.array(of_cells, dtype=str)
         values = sp.csr_array((data, indices, indptr), shape=(len(batch), genes))
-        embeddings = tensors.get(f"{number}.embeddings")
-        pools[name] = ControlPool(name, values, batch, None if embeddings is None else embeddings.numpy())
+        embeddings, total = tensors.get(f"{number}.embeddings"), tensors.get(f"{number}.log_total")
+        pools[name] = ControlPool(
+            name,
+            values,
+            batch,
+            None if embeddings is None else embeddings.numpy(),
+            None if total is None else total.numpy(),
+        )
     return pools

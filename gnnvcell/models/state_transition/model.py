@@ -28,6 +28,7 @@ from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predictor import TransitionPredictor
+from gnnvcell.models.target_names import seen_targets
 from gnnvcell.models.validation_cells import divided
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class StateTransition(CellModel):
             target,
             cells.batches.tolist(),
             cells.perturbations.tolist(),
-            TransitionParts.seen_targets(cells),
+            seen_targets(cells),
             controls,
             any(len(one.targets) > 1 for one in cells.targets),
             any(one.amount is not None for one in cells.targets),

@@ -3,15 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from gnnvcell.data.cells import Cells
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.features import FeatureTable
-from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.control_pool import ControlPool
 from gnnvcell.models.model_genes import ModelGenes
@@ -20,9 +16,7 @@ from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.names import names_of_columns, names_of_rows
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.target_features import TargetFeatures
-from gnnvcell.perturbation import Mode
-
-ESM, COMPOUND_FEATURES = "esm", "compound"
+from gnnvcell.models.target_names import COMPOUND, ESM, target_compounds, target_vocab
 
 
 @dataclass(eq=False)
@@ -70,7 +64,7 @@ class TransitionParts:
                 expected="graph=... for the encoders graph and field, the decoder 'named' and the fallback",
                 remedy="give one (gnnvcell.graphs.build), or choose encoders=('onehot',)",
             )
-        for reads, table in (((*cfg.encoders, *cfg.graph_inputs), ESM), (cfg.encoders, COMPOUND_FEATURES)):
+        for reads, table in (((*cfg.encoders, *cfg.graph_inputs), ESM), (cfg.encoders, COMPOUND)):
             if table in reads and table not in self.tables:
                 raise ModelError(
                     f"{table!r} is to be read, and there are no features of that name",
@@ -110,10 +104,10 @@ class TransitionParts:
         needs_graph = "graph" in of_targets or cfg.decoder == "named"
         as_input = ESM in cfg.graph_inputs and needs_graph
         tables = {ESM: self.tables[ESM]} if "esm" in of_targets or as_input else {}
-        of_compounds = {COMPOUND_FEATURES: self.tables[COMPOUND_FEATURES]} if "compound" in of_targets else {}
+        of_compounds = {COMPOUND: self.tables[COMPOUND]} if "compound" in of_targets else {}
         return TargetFeatures(
-            self._vocab(),
-            self._compounds(),
+            target_vocab(self.graph, self.tables, self.seen[0], self.genes.predicted),
+            target_compounds(self.tables, self.seen[1]),
             tables=tables,
             compound_tables=of_compounds,
             seen=self.seen,
@@ -125,32 +119,6 @@ class TransitionParts:
             describing=of_targets,
         )
 
-    def _vocab(self) -> GeneVocab:
-        """All genes that can be targets: of the graph, of features, and of the data."""
-        sources = [self.graph.vocab] if self.graph is not None else []
-        if ESM in self.tables:
-            sources.append(_symbols(self.tables[ESM].names))
-        sources += [_symbols(np.array(self.seen[0], dtype=str)), _symbols(self.genes.predicted)]
-        return GeneVocab.from_identities(sources)
-
-    def _compounds(self) -> list[str]:
-        table = self.tables.get(COMPOUND_FEATURES)
-        names = [] if table is None else table.names.tolist()
-        return list(dict.fromkeys([*names, *self.seen[1]]))
-
     def _gene_rows(self) -> torch.Tensor:
         assert self.graph is not None
         return torch.from_numpy(self.graph.vocab.lookup(self.genes.predicted))
-
-    @staticmethod
-    def seen_targets(cells: Cells) -> tuple[list[str], list[str]]:
-        """Genes and compounds that were perturbed, sorted."""
-        genes: set[str] = set()
-        compounds: set[str] = set()
-        for one in cells.targets:
-            (compounds if one.mode is Mode.DRUG else genes).update(one.targets)
-        return sorted(genes), sorted(compounds)
-
-
-def _symbols(names: NDArray) -> GeneVocab:
-    return GeneVocab.from_symbols(list(dict.fromkeys(map(str, names))))

@@ -58,21 +58,22 @@ class Side:
         if name == OURS:
             self.model: Any = our_model(shape).to(device)
             self.optimizer: Any = make_optimizer(self.model, OptimizerConfig())
-            batch: Any = our_batch(shape, *shape.cells()) if folder is None else None
-            self.batches = itertools.repeat(batch) if folder is None else our_loader(shape, folder)
+            batch: Any = our_batch(shape, *shape.cells()) if folder is None else {}
+            loader = our_loader(shape, folder) if folder is not None else None
             if compiled:
                 self.model.transformer.compile()
         else:
             space = "gene" if name == GENE else "all"
             self.model = arc_model(shape, output_space=space).to(device)
             self.optimizer = self.model.configure_optimizers()
-            batch = arc_batch(shape, *shape.cells(), output_space=space) if folder is None else None
-            self.batches = itertools.repeat(batch) if folder is None else arc_loader(shape, folder, output_space=space)
+            batch = arc_batch(shape, *shape.cells(), output_space=space) if folder is None else {}
+            loader = arc_loader(shape, folder, output_space=space) if folder is not None else None
+        self.batches = itertools.repeat(self._moved(batch)) if loader is None else map(self._moved, loader)
 
     def step(self) -> None:
         """One step of training."""
         self.model.train()
-        batch = self._batch()
+        batch = next(self.batches)
         self.optimizer.zero_grad()
         with self.precision:
             loss = self.model.loss(batch)["loss"] if self.name == OURS else self.model.training_step(batch, 0)
@@ -84,16 +85,15 @@ class Side:
     def predict(self) -> None:
         """All sets of a batch."""
         self.model.eval()
-        batch = self._batch()
+        batch = next(self.batches)
         with self.precision:
             if self.name == OURS:
                 self.model(batch[keys.CONTROL_CELLS], batch[keys.CONDITIONS], batch[keys.BATCH])
             else:
                 self.model.predict_step(batch, 0)
 
-    def _batch(self) -> dict[str, Any]:
-        """The next batch, moved as a trainer moves it."""
-        parts = next(self.batches)
+    def _moved(self, parts: dict[str, Any]) -> dict[str, Any]:
+        """A batch on the device."""
         return {name: part.to(self.device) if hasattr(part, "to") else part for name, part in parts.items()}
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
 from gnnvcell.ops import Adjacency, aggregate
+from gnnvcell.ops.channel_readout import MessageSums
 from gnnvcell.ops.pair_products import pair_products
 
 READOUT_SIDES = ("own", "graph", "data", "overall")
 _GROUP = 96  # columns that are aggregated together
 SHRINKAGE = 0.3  # of the median evidence
 SMALLEST_NORM = 1e-6
+DENSE_SHARE = 0.25  # of pairs measured: from here on the product of whole matrices is faster than that of what is there
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,15 @@ def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, near: Tensor)
     """
     residual, measured = outcomes.residual, outcomes.measured
     genes = residual.shape[1]
-    perturbation, gene = measured.nonzero(as_tuple=True)
-    heard, value = Adjacency(gene, perturbation, genes, len(residual)), residual[perturbation, gene]
     correlation = _residual_correlation(near @ residual)
     rate = measured.mean(dim=0)
-    expected = torch.stack([rate @ graph_operator, rate @ correlation.abs(), rate.sum().expand(len(rate))])
-    graph, data = (_aggregate_wide(heard, operator, value) for operator in (graph_operator, correlation))
+    expected = torch.stack([rate @ graph_operator, _column_sums(correlation, rate), rate.sum().expand(len(rate))])
+    if measured.mean() >= DENSE_SHARE:
+        graph, data = residual @ graph_operator, residual @ correlation
+    else:
+        perturbation, gene = measured.nonzero(as_tuple=True)
+        heard, value = Adjacency(gene, perturbation, genes, len(residual)), residual[perturbation, gene]
+        graph, data = (_aggregate_wide(heard, operator, value) for operator in (graph_operator, correlation))
     return Messages(residual, measured, graph, data, residual.sum(dim=1), expected)
 
 
@@ -67,14 +72,25 @@ def _residual_correlation(smooth: Tensor) -> Tensor:
     unit = smooth / smooth.norm(dim=0).clamp_min(SMALLEST_NORM)
     correlation = unit.T @ unit
     correlation.fill_diagonal_(0)
-    cubed = correlation * correlation * correlation
-    sums = cubed.abs().sum(dim=0)
+    for part in correlation.split(_GROUP):  # in place, because it may take gigabytes
+        part.mul_(part.square())
+    sums = _column_sums(correlation, correlation.new_ones(len(correlation)))
     present = sums[sums > 0]
-    return cubed / (present.median() if len(present) else 1.0)
+    return correlation.div_(present.median() if len(present) else 1.0)
+
+
+def _column_sums(matrix: Tensor, weight: Tensor) -> Tensor:
+    """(columns,) weighted sums of absolute values, without a second matrix."""
+    total = matrix.new_zeros(matrix.shape[1])
+    for part, of_part in zip(matrix.split(_GROUP), weight.split(_GROUP), strict=True):
+        total += of_part @ part.abs()
+    return total
 
 
 class ChannelMaker:
     """Sums messages over the perturbation side: one channel per (kernel, readout side).
+
+    ``at`` makes the channels of some pairs; ``sums`` is what ``ops.channel_readout`` makes those of all pairs from.
 
     ``x = sum_p' K[p, p'] B[p', g] / (E[p, g] + lambda)``, B the messages of a side. The evidence E is
     ``sum_p' K[p, p'] M[p', g]`` for the own side and ``sum_p' K[p, p'] * expected_g`` for the others; lambda is
@@ -87,28 +103,36 @@ class ChannelMaker:
 
     def __init__(self, messages: Messages, kernels: Float[Tensor, "kernels rows train"]) -> None:
         self.messages = messages
-        row, gene = messages.measured.nonzero(as_tuple=True)
-        self._hears = Adjacency(row, gene, *messages.measured.shape)
-        self._own = messages.own[row, gene]
+        self._dense = bool(messages.measured.mean() >= DENSE_SHARE)
+        if not self._dense:
+            row, gene = messages.measured.nonzero(as_tuple=True)
+            self._hears = Adjacency(row, gene, *messages.measured.shape)
+            self._own = messages.own[row, gene]
+        self._incomplete = (messages.measured == 0).any(dim=0)
         typical = torch.cat([messages.measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
         reach = kernels.sum(dim=2)
         middle = torch.stack([row[row > 0].median() if (row > 0).any() else row.new_tensor(1.0) for row in reach])
         self.halfway = (SHRINKAGE * middle[:, None] * typical).clamp_min(SMALLEST_NORM)  # (kernels, sides)
 
-    def everywhere(self, kernels: Float[Tensor, "kernels rows train"]) -> Float[Tensor, "rows genes channels"]:
-        """Channels of all readout genes."""
+    @property
+    def incomplete(self) -> Int[Tensor, " genes"]:
+        """Which of the genes that some training perturbation lacks each one is; -1 for genes that all have."""
+        return torch.where(self._incomplete, self._incomplete.cumsum(dim=0) - 1, -1)
+
+    def sums(self, kernels: Float[Tensor, "kernels rows train"]) -> MessageSums:
+        """What reaches some perturbations; kernels that bring one nothing have no line."""
         m = self.messages
-        shape = (*kernels.shape[:2], m.own.shape[1])
-        flat = kernels.flatten(0, 1)
-        own = _aggregate_wide(self._hears, flat.T, self._own).T.reshape(shape)
-        measured = _aggregate_wide(self._hears, flat.T, None).T.reshape(shape)
-        overall = (flat @ m.overall)[:, None].expand(-1, shape[2]).reshape(shape)
-        value = torch.stack([own, (flat @ m.graph).reshape(shape), (flat @ m.data).reshape(shape), overall], dim=3)
-        evidence = torch.empty_like(value)
-        evidence[..., 0] = measured
-        evidence[..., 1:] = kernels.sum(dim=2)[:, :, None, None] * m.expected.T
-        channels = value / (evidence + self.halfway[:, None, None, :])
-        return channels.permute(1, 2, 0, 3).flatten(2)
+        present = (kernels != 0).any(dim=2).T
+        row, kernel = present.nonzero(as_tuple=True)
+        weight = kernels[kernel, row]
+        if self._dense:
+            own, measured = weight @ m.own, weight @ m.measured[:, self._incomplete]
+        else:
+            own = _aggregate_wide(self._hears, weight.T, self._own).T
+            measured = _aggregate_wide(self._hears, weight.T, None).T[:, self._incomplete]
+        start = torch.cat([row.new_zeros(1), present.sum(dim=1).cumsum(dim=0)])
+        parts = (own, weight @ m.graph, weight @ m.data, weight @ m.overall, weight.sum(dim=1), measured)
+        return MessageSums(start.numpy(), kernel.numpy(), *(part.contiguous().numpy() for part in parts))
 
     def at(
         self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]

@@ -60,8 +60,18 @@ class ExpressionInContext:
         Raises:
             ModelError: the model learned with control expression, and the context has none.
         """
+        gene, target = self.parts(perturbations, context)
+        shape = (len(target), len(gene), gene.shape[1])
+        return torch.cat([gene[None].expand(shape), target[:, None].expand(shape)], dim=2)
+
+    def parts(self, perturbations: Sequence[str] | NDArray, context: Context) -> tuple[Tensor, Tensor]:
+        """(genes, width / 2) features of the genes and (perturbations, width / 2) of the targets in one context.
+
+        Raises:
+            ModelError: as of ``everywhere``.
+        """
         if not self.control:
-            return torch.zeros(len(perturbations), len(self.genes), 0)
+            return torch.zeros(len(self.genes), 0), torch.zeros(len(perturbations), 0)
         control = context.control if context.control is not None else self.control.get(context.name)
         if control is None:
             raise ModelError(
@@ -69,10 +79,7 @@ class ExpressionInContext:
                 expected="a context with control expression, as in training",
                 remedy="give its control cells, predict(..., context=cells)",
             )
-        gene = self._features(control)
-        target = self._of_targets(perturbations, control)
-        shape = (len(perturbations), len(self.genes), 2)
-        return torch.cat([gene[None].expand(shape), target[:, None].expand(shape)], dim=2)
+        return self._features(control), self._of_targets(perturbations, control)
 
     def of_rows(self, table: EffectTable) -> Tensor:
         """(rows, genes, width) features of the rows of a table, each in its own context."""

@@ -21,10 +21,11 @@ from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.smoother import readout_operator, require_targets
 from gnnvcell.nn.outcome_readout import OutcomeReadout
 from gnnvcell.nn.relation_mixture import RelationMixture
+from gnnvcell.ops.channel_readout import ReadoutWeights, channel_readout
 
 RELATION_POWER = 2.0
 FIXED_POWERS = (2.0, 4.0)
-PREDICTED_AT_ONCE = 64
+PREDICTED_AT_ONCE = 32  # perturbations whose message sums are in memory together
 
 
 class PropagationConfig(Config):
@@ -37,6 +38,7 @@ class PropagationConfig(Config):
         hidden, members, dropout: of the readout.
         readout_epochs, readout_lr, weight_decay, batch_pairs: training of the readout.
         readout_power: of the similarity between readout genes.
+        learned_pairs: most pairs of a perturbation and a gene that are learned from; of more, so many are drawn.
         profiles: how relations become similarities.
     """
 
@@ -52,6 +54,7 @@ class PropagationConfig(Config):
     weight_decay: float = Field(default=0.3, ge=0)
     batch_pairs: int = Field(default=2048, ge=1)
     readout_power: float = Field(default=4.0, gt=0)
+    learned_pairs: int = Field(default=4_000_000, ge=1)
     profiles: ProfileConfig = ProfileConfig()
 
 
@@ -120,7 +123,8 @@ class Propagation(EffectModel):
         codes, names = pd.factorize(train.perturbations)
         fold = perturbation_folds(len(names), cfg.folds, seed)[codes]
         outcomes = [Outcomes.of(train, np.flatnonzero(fold != k)) for k in range(cfg.folds)]
-        hidden = [_hidden_pairs(train, fold == k, k, outcomes[k]) for k in range(cfg.folds)]
+        share = min(1.0, cfg.learned_pairs / max(int(train.measured.sum()), 1))
+        hidden = [_hidden_pairs(train, fold == k, k, outcomes[k], share, seed) for k in range(cfg.folds)]
         self._mixture = RelationMixture(len(similarity), cfg.heads)
         learn_mixture(
             self._mixture, similarity, fold, outcomes, hidden,
@@ -176,24 +180,42 @@ class Propagation(EffectModel):
         """The gene's prior moved by the messages."""
         fitted = self._fitted
         similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
-        values = []
-        for start in range(0, len(names), PREDICTED_AT_ONCE):
-            part = slice(start, start + PREDICTED_AT_ONCE)
-            values.append(self._scores(similarity[:, part], fitted.expression.everywhere(names[part], context)))
-        score = torch.cat(values) * fitted.unit + fitted.prior
+        weights, row = self._readout_weights(*fitted.expression.parts(names, context))
+        score = torch.empty(len(names), len(fitted.train.genes))
+        for part in torch.arange(len(names)).split(PREDICTED_AT_ONCE):
+            with torch.no_grad():
+                sums = fitted.maker.sums(self._kernels(similarity[:, part]))
+            found = channel_readout(sums, weights, None if row is None else row[part.numpy()])
+            score[part] = torch.from_numpy(found)
+        score.mul_(fitted.unit).add_(fitted.prior)
         if fitted.train.kind != "delta":
-            score = score.sigmoid()
+            score.sigmoid_()
         support = self._profiles.support(names, fitted.train.perturbations)
         return Prediction(score.numpy(), names, fitted.train.genes, support)
 
     @torch.no_grad()
-    def _scores(self, similarity: Tensor, in_context: Tensor) -> Tensor:
-        """(rows, genes) mean score over members."""
-        fitted = self._fitted
-        channels = fitted.maker.everywhere(self._kernels(similarity)) / fitted.spread
-        rows, genes, width = channels.shape
-        features = torch.cat([fitted.features.expand(rows, -1, -1), in_context], dim=2).flatten(end_dim=1)
-        return self._readout(channels.reshape(-1, width), features).mean(dim=0).reshape(rows, genes)
+    def _readout_weights(self, gene: Tensor, target: Tensor) -> tuple[ReadoutWeights, NDArray[np.float32] | None]:
+        """The readout as the kernel takes it, and what each perturbation's targets add to the hidden layer."""
+        fitted, readout = self._fitted, self._readout
+        channels = len(fitted.spread)
+        first = readout.first.transpose(0, 1).flatten(1)  # (channels and features, hidden of all members)
+        of_genes = torch.cat([fitted.features, gene], dim=1)
+        end = channels + of_genes.shape[1]
+        added = first[channels:end].T @ of_genes.T + readout.first_bias.flatten()[:, None]
+        linear = torch.zeros(channels)
+        linear[readout.base] = readout.scale.mean() / len(readout.base)
+        weights = ReadoutWeights(
+            first=first[:channels].T.contiguous().numpy(),
+            last=(readout.last.flatten() / len(readout.last)).numpy(),
+            linear=linear.numpy(),
+            clip=readout.clip,
+            scale=(1 / fitted.spread).numpy(),
+            halfway=fitted.maker.halfway.flatten().numpy(),
+            expected=fitted.maker.messages.expected.numpy(),
+            incomplete=fitted.maker.incomplete.numpy(),
+            gene=added.numpy(),
+        )
+        return weights, (target @ first[end:]).numpy() if target.shape[1] else None
 
     @property
     def relation_weights(self) -> dict[str, list[float]]:
@@ -202,8 +224,14 @@ class Propagation(EffectModel):
         return dict(zip(self._profiles.relations, weights, strict=True))
 
 
-def _hidden_pairs(train: EffectTable, inside: NDArray, k: int, outcomes: Outcomes) -> Pairs:
-    return Pairs.hidden(train.values[inside], train.measured[inside], train.kind, outcomes.gene_mean, k)
+def _hidden_pairs(
+    train: EffectTable, inside: NDArray, k: int, outcomes: Outcomes, share: float, seed: int
+) -> Pairs:
+    """The measured pairs of one fold, or a share of them, drawn."""
+    measured = train.measured[inside]
+    if share < 1:
+        measured = measured & (np.random.default_rng([seed, k]).random(measured.shape, dtype=np.float32) < share)
+    return Pairs.hidden(train.values[inside], measured, train.kind, outcomes.gene_mean, k)
 
 
 def _base_channels(first: int, kernels: int) -> Tensor:

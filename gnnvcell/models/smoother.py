@@ -35,11 +35,14 @@ class SmootherConfig(Config):
 
 
 def readout_operator(similarity: NDArray[np.float32], power: float) -> Tensor:
-    """(genes, genes) messages between readout genes: similarity to a power, over the median column sum."""
-    raised = similarity**power
+    """(genes, genes) messages between readout genes: similarity to a power, over the median column sum.
+
+    It takes the place of the similarity, because of a whole genome each takes gigabytes.
+    """
+    raised = np.power(similarity, np.float32(power), out=similarity)
     sums = raised.sum(axis=0)
-    typical = float(np.median(sums[sums > 0])) if (sums > 0).any() else 1.0
-    return torch.from_numpy(raised / typical)
+    raised /= np.float32(np.median(sums[sums > 0])) if (sums > 0).any() else np.float32(1)
+    return torch.from_numpy(raised)
 
 
 @MODELS.register("smoother")

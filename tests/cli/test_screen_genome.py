@@ -6,7 +6,7 @@ from gnnvcell import keys
 from gnnvcell.cli.main import main
 from gnnvcell.data.simulator import SimulatorConfig, simulate
 from gnnvcell.graphs.build import build
-from gnnvcell.models import Knn
+from gnnvcell.models import Knn, KnnConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_all_genes_of_the_graph(world, capsys):
     assert main(command) == 0
     assert f"{graph.num_genes} perturbations" in capsys.readouterr().out
     found = ad.read_zarr(folder / "screen.zarr")
-    expected = Knn(Knn.config_class(k=5)).fit(effects, graph).predict(graph.vocab.symbols)
+    expected = Knn(KnnConfig(k=5)).fit(effects, graph).predict(graph.vocab.symbols)
     np.testing.assert_allclose(np.asarray(found.X), expected.values, atol=1e-6)
     np.testing.assert_allclose(found.obs[keys.SUPPORT], expected.support, rtol=1e-5)
     assert main(command) == 0  # complete: nothing is done again

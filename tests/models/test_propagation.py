@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from gnnvcell.errors import ModelError
+from gnnvcell.errors import GraphIntegrityError, ModelError
 from gnnvcell.metrics.labels import per_gene_auroc
-from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, pass_over_readouts
+from gnnvcell.models._channels import ChannelMaker, pass_over_readouts
 from gnnvcell.models._outcomes import Outcomes, perturbation_folds
 from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
 from gnnvcell.models.propagation import Propagation, PropagationConfig
@@ -12,6 +12,7 @@ from gnnvcell.models.source_propagation import Paths, SourceNetwork, SourcePropa
 from gnnvcell.nn.outcome_readout import OutcomeReadout
 from gnnvcell.nn.ranking import GenePairs, pairwise_logistic
 from gnnvcell.nn.relation_mixture import RelationMixture
+from gnnvcell.ops.channel_readout import MessageSums, ReadoutWeights, channel_readout
 
 QUICK = PropagationConfig(mixture_epochs=2, readout_epochs=2, members=1, hidden=4)
 
@@ -26,22 +27,68 @@ def test_channels_by_hand():
     outcomes = Outcomes(torch.tensor([[1.0], [-1.0]]), torch.ones(2, 1), torch.zeros(1), torch.full((1,), 2.0))
     messages = pass_over_readouts(outcomes, torch.zeros(1, 1), torch.zeros(2, 2))
     kernels = torch.tensor([[[3.0, 1.0]]])
-    found = ChannelMaker(messages, kernels).everywhere(kernels)[0, 0]
+    found = ChannelMaker(messages, kernels).at(kernels, torch.tensor([0]), torch.tensor([0]))[0]
     # Half-way evidence is .3 of the evidence, which is 4 for the gene and for all genes together.
     np.testing.assert_allclose(found.numpy(), [2 / 5.2, 0, 0, 2 / 5.2], rtol=1e-5)
 
 
-def test_channels_of_some_pairs_are_those_of_all(planted_de):
+@pytest.mark.parametrize("measured", ["few", "all but some", "all"])
+def test_all_pairs_are_read_out_as_some_are(planted_de, measured):
+    """The fused kernel against channels and readout one after the other, for sparse and dense tables."""
     torch.manual_seed(0)
     outcomes = Outcomes.of(planted_de.train)
     count, genes = outcomes.residual.shape
+    if measured != "few":
+        mask = torch.ones(count, genes)
+        mask[:3, :5] = float(measured == "all")
+        residual = torch.randn(count, genes) * mask
+        outcomes = Outcomes(residual, mask, outcomes.gene_mean, mask.sum(dim=0))
     messages = pass_over_readouts(outcomes, torch.rand(genes, genes), torch.rand(count, count))
-    kernels = torch.rand(3, 5, count)
+    kernels = torch.rand(3, 6, count)
+    kernels[1, 2:4] = 0  # a relation that knows nothing of two perturbations
+    kernels[:, 5] = 0  # a perturbation that no relation knows
     maker = ChannelMaker(messages, kernels)
-    row, gene = torch.randint(5, (40,)), torch.randint(genes, (40,))
-    everywhere = maker.everywhere(kernels)
-    assert everywhere.shape == (5, genes, 3 * len(READOUT_SIDES))
-    torch.testing.assert_close(maker.at(kernels, row, gene), everywhere[row, gene], rtol=1e-3, atol=1e-4)
+    readout = OutcomeReadout(12, 2, base=torch.tensor([0, 1, 6]), hidden=5, members=3).eval()
+    torch.nn.init.normal_(readout.last)
+    torch.nn.init.normal_(readout.scale)
+    features, target, spread = torch.randn(genes, 1), torch.randn(6, 1), torch.rand(12) + 0.02
+    row, gene = (part.flatten() for part in torch.meshgrid(torch.arange(6), torch.arange(genes), indexing="ij"))
+    with torch.no_grad():
+        channels = maker.at(kernels, row, gene) / spread
+        expected = readout(channels, torch.cat([features[gene], target[row]], dim=1)).mean(dim=0).reshape(6, genes)
+        first = readout.first.transpose(0, 1).flatten(1)
+        linear = torch.zeros(12)
+        linear[readout.base] = readout.scale.mean() / 3
+        of_gene = (features @ first[12:13] + readout.first_bias.flatten()).T
+    weights = ReadoutWeights(
+        first[:12].T.contiguous().numpy(), readout.last.detach().flatten().numpy() / 3, linear.numpy(), readout.clip,
+        (1 / spread).numpy(), maker.halfway.flatten().numpy(), messages.expected.numpy(), maker.incomplete.numpy(),
+        of_gene.contiguous().numpy(),
+    )  # fmt: skip
+    found = channel_readout(maker.sums(kernels), weights, (target @ first[13:]).detach().numpy())
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5, rtol=1e-5)
+    assert (found[5] == 0).all() or np.abs(found[5]).max() < 1e-6
+
+
+def test_a_readout_of_other_genes_is_refused(planted_de):
+    wide, line = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+    sums = MessageSums(np.array([0, 0]), np.zeros(0, np.int64), wide, wide, wide, line, line, wide)
+    weights = ReadoutWeights(
+        np.zeros((2, 4), np.float32), np.zeros(2, np.float32), np.zeros(4, np.float32), 4.0, np.ones(4, np.float32),
+        np.ones(4, np.float32), np.zeros((3, 5), np.float32), np.full(5, -1), np.zeros((2, 5), np.float32),
+    )  # fmt: skip
+    with pytest.raises(GraphIntegrityError, match="message sums and readout do not fit"):
+        channel_readout(sums, weights)
+
+
+def test_a_share_of_the_pairs_is_enough_to_learn_from(planted_de):
+    """Of a large table some pairs are drawn, by the seed."""
+    config = QUICK.model_copy(update={"learned_pairs": int(planted_de.train.measured.sum()) // 2})
+    first, second = (Propagation(config).fit(planted_de.train, planted_de.graph) for _ in range(2))
+    whole = Propagation(QUICK).fit(planted_de.train, planted_de.graph)
+    names = planted_de.train.perturbations[:5]
+    np.testing.assert_array_equal(first.predict(names).values, second.predict(names).values)
+    assert np.abs(first.predict(names).values - whole.predict(names).values).max() > 0
 
 
 def test_hidden_perturbations_do_not_reach_their_own_channels(planted_de):

@@ -1,6 +1,5 @@
 """Graph-kNN: the average of what was measured in a target's graph neighbours."""
 
-
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
-from gnnvcell.models.gene_mean import shrunk_gene_mean
+from gnnvcell.models.gene_mean import shrunk_gene_mean, shrunk_gene_variance
 from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
 from gnnvcell.models.targets import target_matrix
 
@@ -38,6 +37,10 @@ class Knn(EffectModel):
     effects minus the gene's mean m, and c the ``prior_count``:
     ``y[p, g] = m[g] + sum_q s[p, q] r[q, g] / (sum_q s[p, q] [q, g measured] + c)``.
 
+    The spread is how far the neighbours' own outcomes lie from y, where the prior counts as c outcomes with the gene's
+    variance v over all training perturbations:
+    ``spread^2 = (sum_q s[p, q] r[q, g]^2 + c v[g]) / (sum_q s[p, q] [q, g measured] + c) - (y[p, g] - m[g])^2``.
+
     This is the bar for every learned model on the same graph [Ahlmann-Eltze et al., Nat Methods 2025; PEREGGRN].
 
     Example:
@@ -51,6 +54,7 @@ class Knn(EffectModel):
         """Keep the training outcomes; nothing is learned and the seed is not used."""
         self._mean = shrunk_gene_mean(train, self.config.prior_count)
         residual = np.where(train.measured, train.values - self._mean, 0)
+        self._variance = shrunk_gene_variance(residual, train.measured, self.config.prior_count)
         self._residual, self._measured = residual.astype(np.float32), train.measured.astype(np.float32)
         self._genes, self._graph = train.genes, graph
         self._train_targets = target_matrix(graph, train.perturbations)
@@ -60,10 +64,14 @@ class Knn(EffectModel):
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Average over neighbours; support is the sum of their similarities."""
         near = self._nearest(target_matrix(self._graph, names))
-        evidence = near @ self._measured
-        values = self._mean + near @ self._residual / (evidence + self.config.prior_count)
+        prior = self.config.prior_count
+        evidence = near @ self._measured + prior
+        moved = near @ self._residual / evidence
+        square = (near @ self._residual**2 + prior * self._variance) / evidence
+        spread = np.sqrt(np.maximum(square - moved**2, 0)).astype(np.float32)
+        values = (self._mean + moved).astype(np.float32)
         support = np.asarray(near.sum(axis=1)).ravel()
-        return Prediction(values.astype(np.float32), names, self._genes, support.astype(np.float32))
+        return Prediction(values, names, self._genes, support.astype(np.float32), spread=spread)
 
     def _nearest(self, targets: sp.csr_matrix) -> sp.csr_matrix:
         """(perturbations, training perturbations) similarity, the k largest of each row."""

@@ -11,7 +11,7 @@ from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.embedding import spectral_embedding
-from gnnvcell.models.gene_mean import shrunk_gene_mean
+from gnnvcell.models.gene_mean import shrunk_gene_mean, shrunk_gene_variance
 from gnnvcell.models.kernel_regression import ridge_weights
 from gnnvcell.models.targets import target_matrix
 
@@ -40,6 +40,12 @@ class Ridge(EffectModel):
     ``y[p, g] = m_g + w_g . z_p``, ``w_g = argmin sum_q (r[q, g] - w . z_q)^2 + penalty |w|^2`` over the training
     perturbations q measured for g. One penalty for all genes, chosen by leave-one-out error.
 
+    The spread is the predictive standard deviation of the Gaussian process that this regression is the mean of, with
+    k the cosines to the training targets, K those among them (all as if measured for g), C = K + penalty I, and a_g the
+    dual weights: ``spread^2 = s_g^2 (1 + (1 - k C^-1 k) / penalty)``, where s_g^2 makes the leave-one-out errors of
+    the gene have the variance that is predicted of them: the mean of ``penalty a_q^2 / (C^-1)_qq`` [Rasmussen and
+    Williams 2006, eq. 2.26 and 5.12]. A target that is not in the graph has no cosines, and the largest spread.
+
     Example:
         >>> model = Ridge(RidgeConfig(dim=64))
     """
@@ -55,14 +61,21 @@ class Ridge(EffectModel):
         self._graph, self._embedding, self._genes, self._mean = graph, embedding, train.genes, mean
         self._train_vectors = self._vectors(train.perturbations)
         kernel = (self._train_vectors @ self._train_vectors.T).astype(np.float64)
-        tried = [(ridge_weights(kernel, residual, train.measured, penalty)) for penalty in self.config.penalties]
-        self._weights, _ = min(tried, key=lambda found: found[1])
+        tried = {penalty: ridge_weights(kernel, residual, train.measured, penalty) for penalty in self.config.penalties}
+        self._penalty = min(tried, key=lambda penalty: tried[penalty][1])
+        self._weights, _ = tried[self._penalty]
+        self._inverse = np.linalg.inv(kernel + self._penalty * np.eye(len(kernel)))
+        scaled = self._weights * np.sqrt(self._penalty / np.diag(self._inverse))[:, None]
+        self._variance = shrunk_gene_variance(scaled, train.measured, self.config.prior_count)
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Linear prediction; support is the summed positive cosine to the training perturbations."""
         kernel = self._vectors(names) @ self._train_vectors.T
         values = (self._mean + kernel @ self._weights).astype(np.float32)
-        return Prediction(values, names, self._genes, np.maximum(kernel, 0).sum(axis=1).astype(np.float32))
+        unknown = np.maximum(1 - np.einsum("pq,qr,pr->p", kernel, self._inverse, kernel, optimize=True), 0)
+        spread = np.sqrt(np.outer(1 + unknown / self._penalty, self._variance)).astype(np.float32)
+        support = np.maximum(kernel, 0).sum(axis=1).astype(np.float32)
+        return Prediction(values, names, self._genes, support, spread=spread)
 
     def _vectors(self, perturbations: Sequence[str] | NDArray) -> NDArray[np.float32]:
         return perturbation_vectors(self._graph, self._embedding, perturbations)

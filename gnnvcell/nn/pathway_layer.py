@@ -18,7 +18,7 @@ class PathwayLayer(nn.Module):
     Args:
         members: (genes, pathways) True where a gene is in a set.
 
-    Shapes: x (batch, genes, d); result (batch, pathways, d).
+    Shapes: x (..., genes, d); result (..., pathways, d).
 
     Raises:
         ConfigError: no pathways, or one without genes.
@@ -43,11 +43,11 @@ class PathwayLayer(nn.Module):
         self.register_buffer("members", members.T.contiguous(), persistent=False)
         self.weight = nn.Parameter(self.members / size.sqrt()[:, None])
 
-    def forward(self, x: Float[Tensor, "batch genes d"]) -> Float[Tensor, "batch pathways d"]:
+    def forward(self, x: Float[Tensor, "*batch genes d"]) -> Float[Tensor, "*batch pathways d"]:
         """Tokens of pathways."""
         return self.weight @ x
 
-    def back(self, y: Float[Tensor, "batch pathways d"]) -> Float[Tensor, "batch genes d"]:
+    def back(self, y: Float[Tensor, "*batch pathways d"]) -> Float[Tensor, "*batch genes d"]:
         """Tokens of genes, ``sum_p W_pg y_p``."""
         return self.weight.T @ y
 

@@ -71,6 +71,8 @@ class JepaConfig(Config):
         kept_controls: control cells of each cell type that are kept in the model to predict from.
         validation: share of the training perturbations held out for validation, where no others are given.
         pretrain, action, decode: settings of training of the three stages.
+        skip: stages that are left out on purpose; what a model scores without them is a control of what they teach.
+        shuffle_labels: deal the perturbations of training cells out anew, a control of what labels teach.
     """
 
     width: int = Field(default=64, ge=1)
@@ -129,6 +131,8 @@ class JepaConfig(Config):
     pretrain: FitConfig = FitConfig(max_steps=2000, val_every=200)
     action: FitConfig = FitConfig(max_steps=2000, val_every=100, patience=8)
     decode: FitConfig = FitConfig(max_steps=1000, val_every=100, patience=8)
+    skip: tuple[Literal["pretrain", "action", "decode"], ...] = ()
+    shuffle_labels: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> "JepaConfig":

@@ -1,7 +1,7 @@
 """JepaNetwork: student, teacher, predictor and decoder, trained in three stages."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,8 +19,7 @@ from gnnvcell.models.jepa.predictor import JepaPredictor, PredictedLatents
 from gnnvcell.nn.ema_teacher import EmaTeacher
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 
-Stage = Literal["pretrain", "action", "decode"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+STAGES = ("pretrain", "action", "decode")
 
 
 class JepaNetwork(nn.Module):
@@ -76,10 +75,10 @@ class JepaNetwork(nn.Module):
         self.predictor = JepaPredictor(config, self.encoder.tokens)
         self.decoder = JepaDecoder(config, facts)
         self.measured_share = nn.Parameter(torch.tensor([1.0, 0.0])) if config.measured is not None else None
-        self.stage: Stage = "pretrain"
+        self.stage = "pretrain"
         self.set_stage("pretrain")
 
-    def set_stage(self, stage: Stage) -> None:
+    def set_stage(self, stage: str) -> None:
         """Choose what is trained, and what ``loss`` is; the rest is frozen, in evaluation mode.
 
         Raises:
@@ -146,14 +145,14 @@ class JepaNetwork(nn.Module):
 
     def change(
         self,
-        latents: Float[Tensor, "sets cells tokens d"],
+        latents: Float[Tensor, "sets some tokens d"],
         expression: Float[Tensor, "sets cells genes"],
         action: Action,
     ) -> Float[Tensor, "sets genes"]:
         """Predicted change of the mean expression of sets of control cells.
 
         Args:
-            latents: of the control cells (``encode``).
+            latents: of the control cells (``encode``), or what ``state`` made of them.
             expression: of the control cells.
             action: what is done to each set.
         """

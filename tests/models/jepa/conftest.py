@@ -1,6 +1,5 @@
 """A small gene graph, cells and networks of every version."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ QUICK: dict[str, Any] = {
     "genes": None,
 }
 OWN: dict[str, dict[str, Any]] = {"v0.2": {}, "v0.3": {}, "graph": {"neighbours": 3, "hops": 3, "channels": 2}}
-LABELS = ["G0|CRISPRi", "G1+G2|CRISPRi", "G3|CRISPRa", "G13|KO"]
 
 
 def gene_graph(seed: int = 0) -> GeneGraph:
@@ -80,28 +78,35 @@ def make(facts):
     return made
 
 
-def conditions_of(*labels: str) -> PerturbationBatch:
-    return PerturbationBatch.of(
-        [Perturbation.parse(label) for label in labels], genes=GeneVocab.from_symbols(GENES, renamings=False)
-    )
+@pytest.fixture(scope="session")
+def conditions():
+    """(labels) -> perturbations."""
+
+    def made(*labels: str) -> PerturbationBatch:
+        genes = GeneVocab.from_symbols(GENES, renamings=False)
+        return PerturbationBatch.of([Perturbation.parse(label) for label in labels], genes=genes)
+
+    return made
 
 
-def batch_of(*labels: str, cells: int = 3, seed: int = 0) -> dict[str, Any]:
-    """Sets of drawn cells."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(labels), cells)
-    mask = torch.ones(shape, dtype=torch.bool)
-    mask[-1, -1] = cells == 1
-    return {
-        keys.CONTROL_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
-        keys.PERTURBED_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
-        keys.CONTROL_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
-        keys.PERTURBED_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
-        keys.CELL_MASK: mask,
-        keys.CONDITIONS: conditions_of(*labels),
-        keys.FIELD: torch.randn(len(labels), len(GENES) + 1, generator=generator).abs(),
-    }
+@pytest.fixture(scope="session")
+def batch(conditions):
+    """(labels) -> sets of drawn cells."""
 
+    def made(*labels: str, cells: int = 3, seed: int = 0) -> dict[str, Any]:
+        labels = labels or ("G0|CRISPRi", "G1+G2|CRISPRi", "G3|CRISPRa", "G13|KO")
+        generator = torch.Generator().manual_seed(seed)
+        shape = (len(labels), cells)
+        mask = torch.ones(shape, dtype=torch.bool)
+        mask[-1, -1] = cells == 1
+        return {
+            keys.CONTROL_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
+            keys.PERTURBED_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
+            keys.CONTROL_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
+            keys.PERTURBED_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
+            keys.CELL_MASK: mask,
+            keys.CONDITIONS: conditions(*labels),
+            keys.FIELD: torch.randn(len(labels), len(GENES) + 1, generator=generator).abs(),
+        }
 
-def without_graph(facts: JepaFacts) -> JepaFacts:
-    return replace(facts, graph=None)
+    return made

@@ -6,7 +6,8 @@ python benchmarks/peers/arc_state/speed.py --device cuda --shapes 696:8:12:256 -
 
 A shape is hidden:layers:heads:set size. Needs an environment with arc-state 0.11.1 and gnnvcell in it. Turn by turn in
 one process: a training step (forward, loss, backward, clipping of the gradient, optimiser) on the same random cells,
-and a prediction of as many sets of cells. Peak memory: a process for each side, by which its resident memory grows
+a prediction of as many sets of cells, and the mean effects of as many perturbations on one set of control cells, which
+is what most uses of a prediction come to. Peak memory: a process for each side, by which its resident memory grows
 beyond what it was before there was a model. Each side runs as its own training does: arc-state with Adam and the mask
 that it hands to attention, ours with the optimiser of ``gnnvcell.fitting``. arc-state is there twice: in "gene" space,
 its leanest, and as its data module has it by default ("all"), where a gene decoder is trained with it. ``--compile``
@@ -53,7 +54,7 @@ class Side:
         self, name: str, shape: Shape, *, device: str, bf16: bool, folder: Path | None = None, compiled: bool = False
     ) -> None:
         torch.manual_seed(0)
-        self.name, self.device = name, device
+        self.name, self.device, self.set_size = name, device, shape.set_size
         self.precision = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)
         if name == OURS:
             self.model: Any = our_model(shape).to(device)
@@ -91,6 +92,22 @@ class Side:
                 self.model(batch[keys.CONTROL_CELLS], batch[keys.CONDITIONS], batch[keys.BATCH])
             else:
                 self.model.predict_step(batch, 0)
+
+    @torch.inference_mode()
+    def effects(self) -> None:
+        """Mean effects of as many perturbations as a batch has sets; ours are asked for one set of control cells."""
+        self.model.eval()
+        batch = next(self.batches)
+        with self.precision:
+            if self.name != OURS:
+                cells = self.model.predict_step(batch, 0)["preds"]
+                cells.unflatten(0, (-1, self.set_size)).mean(dim=1)
+                return
+            described = self.model.targets()
+            context = self.model.encode_conditions(batch[keys.CONDITIONS], batch[keys.BATCH], described=described)
+            states = self.model.encode_cells(batch[keys.CONTROL_CELLS][:1]).expand(len(context), -1, -1)
+            weight = torch.full(states.shape[:2], 1 / self.set_size, device=states.device)
+            self.model.mean_outputs(states, context, weight, described=described)
 
     def _moved(self, parts: dict[str, Any]) -> dict[str, Any]:
         """A batch on the device."""
@@ -153,6 +170,8 @@ def contest(spec: str, arguments: argparse.Namespace) -> None:
     how = {"device": arguments.device, "bf16": arguments.bf16, "folder": folder}
     sides = [Side(name, shape, compiled=arguments.compile and name == OURS, **how) for name in names]
     jobs = {"training step": Side.step, "prediction": Side.predict}
+    if folder is None:
+        jobs["mean effects"] = Side.effects
     for what, job in jobs.items():
         for side in sides:
             seconds(job, side, arguments)

@@ -214,6 +214,35 @@ class TransitionNetwork(nn.Module):
         mask: Bool[Tensor, "sets cells"] | None = None,
     ) -> Transition:
         """Perturbed cells from the states of control cells and what is done to them."""
+        states, confidence = self._perturbed(states, context, mask)
+        change = self._read_out(states, field, described)
+        return Transition(control + change if self.config.residual else change, confidence)
+
+    def mean_outputs(
+        self,
+        states: Float[Tensor, "sets cells h"],
+        context: Float[Tensor, "sets h"],
+        weight: Float[Tensor, "sets cells"],
+        field: Float[Tensor, "sets fields"] | None = None,
+        *,
+        described: Described | None = None,
+    ) -> Float[Tensor, "sets outputs"]:
+        """Means over cells of what ``transform`` adds to control cells (with ``residual``) or gives.
+
+        The last step is linear, so it is taken once for a set and not for each cell.
+
+        Args:
+            states, context, field, described: as of ``transform``.
+            weight: of cells, which sum to 1 in each set.
+        """
+        states, _ = self._perturbed(states, context, None)
+        mean = torch.einsum("sc,sch->sh", weight, states)
+        return self._read_out(mean[:, None], field, described)[:, 0]
+
+    def _perturbed(
+        self, states: Tensor, context: Tensor, mask: Tensor | None
+    ) -> tuple[Float[Tensor, "sets cells h"], Float[Tensor, " sets"] | None]:
+        """States of perturbed cells, as far as the last linear layer, and the confidence."""
         hidden = states + context[:, None]
         if self.confidence_token is not None:
             token = (self.confidence_token + context)[:, None]
@@ -224,13 +253,22 @@ class TransitionNetwork(nn.Module):
         if self.confidence_head is not None:
             confidence = F.softplus(self.confidence_head(hidden[:, -1])[:, 0])
             hidden = hidden[:, :-1]
-        change = self.decoder(hidden)
-        if self.named_decoder is not None and described is not None and described.nodes is not None:
-            change = self.named_decoder(change, described.nodes)
+        return (self.decoder if self.named_decoder is not None else self.decoder[:-1])(hidden), confidence
+
+    def _read_out(
+        self, states: Float[Tensor, "sets cells h"], field: Tensor | None, described: Described | None
+    ) -> Float[Tensor, "sets cells outputs"]:
+        """The last, linear step."""
+        if self.named_decoder is None:
+            change = self.decoder[-1](states)
+        else:
+            assert described is not None
+            assert described.nodes is not None
+            change = self.named_decoder(states, described.nodes)
         if self.field_share is not None and field is not None:
             share = self.field_share[0] + self.field_share[1] * field[:, -1:]
             change = change + (share * field[:, :-1])[:, None]
-        return Transition(control + change if self.config.residual else change, confidence)
+        return change
 
     def decode_genes(self, embeddings: Float[Tensor, "... d"]) -> Float[Tensor, "... genes"]:
         """Expression of all genes from embeddings of cells."""

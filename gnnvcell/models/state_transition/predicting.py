@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from gnnvcell.models.control_pool import ControlPool
 from gnnvcell.models.state_transition.network import TransitionNetwork
+from gnnvcell.models.target_features import Described
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 
 _CELLS_AT_ONCE = 2048  # of one pass through the network
@@ -74,9 +76,18 @@ def network_effects(
     """
     sets = SetsOfControls.of(network, pool, size=size, batches=batches)
     weight = sets.mask / sets.mask.sum()  # (sets, cells): each cell of the pool once
-    before = _mean(genes_of(network, sets.values), weight)
-    found = transitions(network, sets, conditions, field=field, progress=progress)
-    changes = (_mean(genes_of(network, cells), weight) - before for _, cells, _ in found)
+    if network.gene_decoder is not None:
+        before = _mean(network.decode_genes(sets.values), weight)
+        found = transitions(network, sets, conditions, field=field, progress=progress)
+        changes = [_mean(network.decode_genes(cells), weight) - before for _, cells, _ in found]
+    else:
+        before = torch.zeros(()) if network.config.residual else _mean(sets.values, weight)
+        share = weight.sum(dim=1, keepdim=True)  # of each set in the mean over the pool
+        changes = []
+        for step in _steps(network, sets, conditions, field=field, progress=progress):
+            within = (weight / share).repeat(len(step.chosen), 1)
+            means = network.mean_outputs(step.states, step.context, within, step.field, described=step.described)
+            changes.extend((share * means.unflatten(0, (len(step.chosen), -1))).sum(dim=1) - before.to(means.device))
     return np.stack([change.double().cpu().numpy() for change in changes])
 
 
@@ -100,10 +111,36 @@ def transitions(
     field: NDArray[np.float32] | None = None,
     progress: bool = False,
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Per perturbation its number, (sets, cells, outputs) what the control cells become, and (sets,) confidence.
+    """Per perturbation its number, (sets, cells, outputs) what the control cells become, and (sets,) confidence."""
+    for step in _steps(network, sets, conditions, field=field, progress=progress):
+        with torch.inference_mode():
+            controls = sets.values.repeat(len(step.chosen), 1, 1)
+            found = network.transform(controls, step.states, step.context, step.field, described=step.described)
+            cells = found.cells.unflatten(0, (len(step.chosen), -1))
+            expected = None if found.confidence is None else found.confidence.view(len(step.chosen), -1)
+        for at, perturbation in enumerate(step.chosen.tolist()):
+            yield perturbation, cells[at], None if expected is None else expected[at]
 
-    Features of targets are made once; perturbations go through the network together as far as memory allows.
-    """
+
+class _Step(NamedTuple):
+    """Some perturbations that go through the network together: (perturbations x sets, ...) of everything."""
+
+    chosen: Tensor
+    states: Tensor
+    context: Tensor
+    field: Tensor | None
+    described: Described | None
+
+
+def _steps(
+    network: TransitionNetwork,
+    sets: SetsOfControls,
+    conditions: PerturbationBatch,
+    *,
+    field: NDArray[np.float32] | None,
+    progress: bool,
+) -> Iterator[_Step]:
+    """Perturbations, as many at a time as memory allows; features of targets are made once."""
     count, (number, size) = len(conditions), sets.values.shape[:2]
     device = sets.values.device
     together = max(1, _CELLS_AT_ONCE // max(1, number * size))
@@ -113,16 +150,11 @@ def transitions(
         for start in range(0, count, together):
             chosen = torch.arange(start, min(start + together, count), device=device)
             each = chosen.repeat_interleave(number)  # perturbation by set
-            repeat = (len(chosen), 1, 1)
             with torch.inference_mode():
                 read = None if field is None else torch.from_numpy(field).to(device)[each]
                 context = network.encode_conditions(
                     conditions.take(each), sets.batch.repeat(len(chosen)), read, described=described
                 )
-                controls, states = sets.values.repeat(repeat), sets.states.repeat(repeat)
-                found = network.transform(controls, states, context, read, described=described)
-                cells = found.cells.unflatten(0, (len(chosen), number))
-                expected = None if found.confidence is None else found.confidence.view(len(chosen), number)
-            for at, perturbation in enumerate(chosen.tolist()):
-                yield perturbation, cells[at], None if expected is None else expected[at]
+                states = sets.states.repeat(len(chosen), 1, 1)
+            yield _Step(chosen, states, context, read, described)
             bar.update(len(chosen))

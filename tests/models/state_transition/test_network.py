@@ -175,3 +175,17 @@ def test_batches_hold_what_they_say(ready, cells):
     again = loader.batch(1)
     assert torch.equal(again[keys.CONTROL_CELLS], batch[keys.CONTROL_CELLS])
     assert not torch.equal(loader.batch(1 + len(loader))[keys.CONTROL_CELLS], batch[keys.CONTROL_CELLS])
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_mean_outputs_are_means_of_cells(ready, settings):
+    network, loader = ready(**settings)
+    batch, network = loader.batch(0), network.eval()
+    control, described = batch[keys.CONTROL_CELLS], network.targets() if network.targets is not None else None
+    field, states = batch.get(keys.FIELD), network.encode_cells(control)
+    context = network.encode_conditions(batch[keys.CONDITIONS], batch[keys.BATCH], field, described=described)
+    weight = torch.rand(control.shape[:2]).softmax(dim=1)
+    cells = network.transform(control, states, context, field, described=described).cells
+    added = cells - control if network.config.residual else cells
+    found = network.mean_outputs(states, context, weight, field, described=described)
+    torch.testing.assert_close(found, torch.einsum("sc,scg->sg", weight, added), rtol=1e-4, atol=1e-5)

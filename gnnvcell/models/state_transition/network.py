@@ -137,7 +137,7 @@ class TransitionNetwork(nn.Module):
         else:
             nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
             nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
-        self.decoder = layers
+        self.decoder: nn.Sequential = layers
 
     def forward(
         self,

@@ -125,7 +125,7 @@ def as_table(scores: pd.DataFrame) -> str:
     for (model, how), rows in scores.groupby(["model", "calibration"], sort=False):  # type: ignore[misc]
         cells = []
         for name in COLUMNS:
-            values = np.asarray(rows[name] if name in rows else [np.nan], dtype=float)
+            values = np.asarray(rows.get(name, [np.nan]), dtype=float)
             text = "" if np.isnan(values).all() else f"{np.nanmean(values):.3f}"
             if name == "coverage":
                 text += f" ({values.min():.3f} to {values.max():.3f})"

@@ -132,12 +132,12 @@ class TransitionNetwork(nn.Module):
         layers = mlp(width, outputs, hidden=width, depth=cfg.decoder_layers, dropout=cfg.dropout)
         self.named_decoder = None
         if gene_rows is not None:
-            layers = layers[:-1]
+            layers = nn.Sequential(*list(layers)[:-1])
             self.named_decoder = NamedGeneDecoder(width, cfg.graph.width, gene_rows)
         else:
             nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
             nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
-        self.decoder: nn.Sequential = layers
+        self.decoder = layers
 
     def forward(
         self,

@@ -76,3 +76,11 @@ PREDICTION = "prediction"  # uns: a row for each predicted perturbation: support
 SUPPORT = "support"  # obs (perturbations,) float32 >= 0: evidence that the graph brought to each prediction
 SPREAD = "spread"  # layer (perturbations, genes): standard deviation of the error, as the model knows it
 GENOME_SCREEN = "genome_screen"  # uns: what the screen was made with, and "done", (chunks,) uint8: 1 once written
+
+# --- predicted effects: an AnnData whose obs are perturbations (with SUPPORT) and whose var are genes (layer SPREAD)
+LOWER = "lower"  # layer (perturbations, genes) float32: lower end of each effect's interval
+UPPER = "upper"  # layer (perturbations, genes) float32: upper end of each effect's interval
+ABSTAINED = "abstained"  # obs (perturbations,) bool: too little support in the graph: named, not predicted
+ERROR_BOUND = "error_bound"  # obs (perturbations,) float32: what the root mean squared error over genes stays below
+INTERVALS = "intervals"  # uns: level, what it promises ("over") and number of calibration perturbations
+MIN_SUPPORT = "min_support"  # uns: support below which a prediction is abstained from

@@ -20,6 +20,7 @@ from gnnvcell.models.baselines import (
 )
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
+from gnnvcell.models.jepa import Jepa, JepaConfig
 from gnnvcell.models.knn import Knn, KnnConfig
 from gnnvcell.models.logistic import Logistic, LogisticConfig
 from gnnvcell.models.perturbation_blind import PerturbationBlind, PerturbationBlindConfig
@@ -43,6 +44,8 @@ __all__ = [
     "EffectModel",
     "GeneMean",
     "GeneMeanConfig",
+    "Jepa",
+    "JepaConfig",
     "Knn",
     "KnnConfig",
     "KnnEmbedding",

@@ -5,6 +5,8 @@ from typing import Any
 
 from gnnvcell.models.ensemble import Ensemble
 from gnnvcell.models.ensemble_storage import FORMAT as ENSEMBLE
+from gnnvcell.models.jepa.model import Jepa
+from gnnvcell.models.jepa.storage import FORMAT as JEPA
 from gnnvcell.models.model_folder import read_head
 from gnnvcell.models.state_embedding.storage import FORMAT as EMBEDDING
 from gnnvcell.models.state_transition.model import StateTransition
@@ -12,7 +14,7 @@ from gnnvcell.models.state_transition.storage import FORMAT as TRANSITION
 
 
 def load(path: str | Path) -> Any:
-    """Read a trained model: a ``StateTransition``, a ``StateEmbeddingModel`` or an ``Ensemble``.
+    """Read a trained model: a ``StateTransition``, a ``Jepa``, a ``StateEmbeddingModel`` or an ``Ensemble``.
 
     Nothing in the folder is executed.
 
@@ -27,7 +29,9 @@ def load(path: str | Path) -> Any:
         >>> gnnvcell.load("runs/st").predict(["STAT1"]).values.shape  # doctest: +SKIP
         (1, 2000)
     """
-    _, head = read_head(path, TRANSITION, EMBEDDING, ENSEMBLE)
+    _, head = read_head(path, TRANSITION, JEPA, EMBEDDING, ENSEMBLE)
+    if head["format"] == JEPA.name:
+        return Jepa.load(path)
     if head["format"] == ENSEMBLE.name:
         return Ensemble.load(path)
     if head["format"] == EMBEDDING.name:

@@ -12,7 +12,7 @@ from gnnvcell.data.moments import Moments
 from gnnvcell.data.passes import read_through
 from gnnvcell.data.variable_genes import variable_genes
 
-GeneRank = Literal["variance", "expression"]
+GeneRank = Literal["variable", "expressed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class ModelGenes:
         *,
         predicted: int | None,
         read: int | None = None,
-        by: GeneRank = "variance",
+        by: GeneRank = "variable",
         progress: bool = False,
     ) -> "ModelGenes":
         """The first genes of a ranking over the cells; targets are always predicted.
@@ -42,7 +42,7 @@ class ModelGenes:
         Args:
             cells: training cells.
             predicted, read: how many; all when left out.
-            by: "variance": the most variable genes, as scanpy ranks them ("seurat"); "expression": those of highest
+            by: "variable": the most variable genes, as scanpy ranks them ("seurat"); "expressed": those of highest
                 mean.
             progress: a bar on stderr.
         """
@@ -62,7 +62,7 @@ class ModelGenes:
 
 
 def _first(means: NDArray, variances: NDArray, count: int, by: GeneRank) -> NDArray[np.bool_]:
-    if by == "expression":
+    if by == "expressed":
         return most_expressed(means, count)
     return variable_genes(means, variances, n_top=count)["highly_variable"].to_numpy()
 

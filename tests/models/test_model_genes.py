@@ -15,16 +15,16 @@ def screen() -> Cells:
 
 def test_the_most_expressed_genes_and_the_targets() -> None:
     cells = screen()
-    assert ModelGenes.chosen(cells, predicted=1, by="expression").predicted.tolist() == ["A", "T"]
-    assert ModelGenes.chosen(cells, predicted=2, by="expression").predicted.tolist() == ["A", "C", "T"]
-    assert ModelGenes.chosen(cells, predicted=9, by="expression").predicted.tolist() == list("ABCT")
-    two = ModelGenes.chosen(cells, predicted=2, read=1, by="expression")
+    assert ModelGenes.chosen(cells, predicted=1, by="expressed").predicted.tolist() == ["A", "T"]
+    assert ModelGenes.chosen(cells, predicted=2, by="expressed").predicted.tolist() == ["A", "C", "T"]
+    assert ModelGenes.chosen(cells, predicted=9, by="expressed").predicted.tolist() == list("ABCT")
+    two = ModelGenes.chosen(cells, predicted=2, read=1, by="expressed")
     assert two.read is not None
     assert two.predicted[two.read].tolist() == ["A"]
 
 
 def test_all_genes_where_no_number_is_given() -> None:
-    found = ModelGenes.chosen(screen(), predicted=None, by="expression")
+    found = ModelGenes.chosen(screen(), predicted=None, by="expressed")
     assert found.predicted.tolist() == list("ABCT")
     assert found.read is None
 

@@ -2,6 +2,7 @@
 
 from gnnvcell.models.jepa.config import JepaConfig
 from gnnvcell.models.jepa.facts import JepaFacts
+from gnnvcell.models.jepa.model import Jepa
 from gnnvcell.models.jepa.network import JepaNetwork
 
-__all__ = ["JepaConfig", "JepaFacts", "JepaNetwork"]
+__all__ = ["Jepa", "JepaConfig", "JepaFacts", "JepaNetwork"]

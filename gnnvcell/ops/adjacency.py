@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from gnnvcell.errors import ConfigError, GraphIntegrityError, did_you_mean
+from gnnvcell.ops.row_pieces import RowPieces, cut_rows
 
 # What is kept must be usable in training later: tensors made in inference mode are not.
 _ORDINARY = torch.inference_mode(mode=False)
@@ -199,6 +200,12 @@ class Adjacency:
     def silent_nodes(self) -> int:
         """Number of destination nodes without an in-edge."""
         return int((self.in_degrees == 0).sum())
+
+    @cached_property
+    @_ORDINARY
+    def pieces(self) -> RowPieces:
+        """The rows, cut for kernels that handle all pieces side by side."""
+        return cut_rows(self.indptr)
 
     @cached_property
     @_ORDINARY

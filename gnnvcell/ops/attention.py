@@ -122,7 +122,7 @@ class _GATv2(torch.autograd.Function):
         ctx.kernels, ctx.slope = kernels, slope
         ctx.save_for_backward(src, dst, attn, alpha, out, scale)
         ctx.mark_non_differentiable(alpha)
-        return alpha, out
+        return alpha, out.to(src.dtype)  # the kernels' own is not rounded to short floats
 
     @staticmethod
     def backward(ctx, _: Tensor, grad: Tensor):  # type: ignore[override]
@@ -141,7 +141,7 @@ class _Dot(torch.autograd.Function):
         ctx.kernels, ctx.sm_scale = kernels, sm_scale
         ctx.save_for_backward(query, key, value, alpha, out, scale)
         ctx.mark_non_differentiable(alpha)
-        return alpha, out
+        return alpha, out.to(value.dtype)  # the kernels' own is not rounded to short floats
 
     @staticmethod
     def backward(ctx, _: Tensor, grad: Tensor):  # type: ignore[override]
@@ -169,13 +169,13 @@ class _Kernels:
 
     def _edges(self) -> tuple[Any, ...]:
         a = self.adjacency
-        return (a,) if self.family == "numba" else (a.indptr, a.indices)
+        return (a,) if self.family == "numba" else (a.pieces, a.indices)
 
     def _edges_and_back(self) -> tuple[Any, ...]:
         a = self.adjacency
         if self.family == "numba":
             return (a,)
-        return a.indptr, a.indices, a.transpose.indptr, a.transpose.indices, a.transpose_positions
+        return a.pieces, a.indices, a.transpose.pieces, a.transpose.indices, a.transpose_positions
 
     def gatv2_forward(self, *arguments: Any) -> tuple[Tensor, Tensor]:
         return self._passes("gatv2").gatv2_forward(*self._edges(), *arguments)

@@ -39,7 +39,7 @@ def sum_rows(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: 
 
 def _sum(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, kernel: str) -> Tensor:
     if kernel == "triton":
-        return triton_module("triton_spmm", adjacency).spmm_sum(adjacency.indptr, adjacency.indices, feat, weight)
+        return triton_module("triton_spmm", adjacency).spmm_sum(adjacency.pieces, adjacency.indices, feat, weight)
     return _module(_SUMS.get(kernel, kernel)).spmm_sum(adjacency, feat, weight)
 
 
@@ -51,7 +51,7 @@ def dot_rows(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor) -> Tensor
     kernel = kernel_for("edge_scores", src_feat.device, src_feat.dtype)
     if kernel == "triton":
         module = triton_module("triton_sddmm", adjacency)
-        return module.sddmm_dot(adjacency.indptr, adjacency.indices, src_feat, dst_feat)
+        return module.sddmm_dot(adjacency.pieces, adjacency.indices, src_feat, dst_feat)
     return _module(_SCORES[kernel]).sddmm_dot(adjacency, src_feat, dst_feat)
 
 
@@ -83,7 +83,7 @@ def triton_module(name: str, adjacency: Adjacency) -> Any:
         ConfigError: the adjacency is on the CPU and Triton does not interpret.
     """
     try:
-        module = importlib.import_module(f"gnnvcell.ops.kernels.{name}")
+        module = _module(name)
     except ImportError as error:
         raise DependencyError(
             "Triton, which CUDA kernels need, is not installed",

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gnnvcell.ops import Adjacency, aggregate, dot_aggregate, edge_scores, gatv2_aggregate, use
+from gnnvcell.ops.row_pieces import cut_rows
 from gnnvcell.testing import GRAPH_CASES, GraphCase
 
 CUDA = torch.cuda.is_available()
@@ -58,13 +59,17 @@ BIPARTITE = next(case for case in CASES if case.name == "random, bipartite")
 class Rows:
     """A case in compressed rows, both ways, and the two ends of each edge in row order."""
 
-    def __init__(self, case, device, index=torch.int64, strided=False):
+    def __init__(self, case, device, index=torch.int64, strided=False, size=32):
         order = torch.argsort(case.dst, stable=True)
         self.source, self.target = case.src[order].to(device), case.dst[order].to(device)
         self.position = torch.argsort(self.source, stable=True)
         self.num_src, self.num_dst, self.edges = case.num_src, case.num_dst, len(order)
-        self.forward = self.compressed(self.target, self.num_dst).to(index), self.source.to(index)
-        self.backward = self.compressed(self.source, self.num_src).to(index), self.target[self.position].to(index)
+        here, back = (
+            cut_rows(self.compressed(*side).to(index), size)
+            for side in ((self.target, self.num_dst), (self.source, self.num_src))
+        )
+        self.forward = here, self.source.to(index)
+        self.backward = back, self.target[self.position].to(index)
         self.generator = torch.Generator().manual_seed(5)
         self.device, self.strided = device, strided
 
@@ -77,8 +82,12 @@ class Rows:
         return values.mT.contiguous().mT if self.strided and values.dim() > 1 else values
 
 
-def close(ours, theirs, dtype):
-    assert ours.dtype == dtype
+def sums_of(dtype):
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def close(ours, theirs, dtype, returned=None):
+    assert ours.dtype == (returned or dtype)
     assert ours.shape == theirs.shape
     assert bool(ours.isfinite().all())
     if ours.numel():
@@ -138,8 +147,8 @@ def check_gatv2(rows, heads, d, dtype, slope=0.2, scaled=True, shift=0.0):
     out, alpha = additive.gatv2_forward(*rows.forward, src, dst, attn, slope, scale)
     wide = exact(src, dst, attn, scale)
     expected, expected_alpha = gatv2(rows, *wide[:3], slope=slope, scale=wide[3])
-    close(out, expected, dtype)
-    close(alpha, expected_alpha, dtype)
+    close(out, expected, dtype, sums_of(dtype))
+    close(alpha, expected_alpha, dtype, sums_of(dtype))
     ours = additive.gatv2_backward(
         pull, *rows.forward, *rows.backward, rows.position, src, dst, attn, slope, alpha, out, scale
     )
@@ -155,8 +164,8 @@ def check_dot(rows, heads, d, dv, dtype, scaled=True, shift=0.0):
     out, alpha = product.dot_forward(*rows.forward, query, key, value, sm_scale, scale)
     wide = exact(query, key, value, scale)
     expected, expected_alpha = dot(rows, *wide[:3], sm_scale=sm_scale, scale=wide[3])
-    close(out, expected, dtype)
-    close(alpha, expected_alpha, dtype)
+    close(out, expected, dtype, sums_of(dtype))
+    close(alpha, expected_alpha, dtype, sums_of(dtype))
     ours = product.dot_backward(
         pull, *rows.forward, *rows.backward, rows.position, query, key, value, sm_scale, alpha, out, scale
     )
@@ -228,18 +237,18 @@ def test_scores_whose_exponentials_overflow(device) -> None:
 
 @device
 def test_worked_example(device) -> None:
-    pointer, sources = torch.tensor([0, 2, 2], device=device), torch.tensor([0, 1], device=device)
+    pieces, sources = cut_rows(torch.tensor([0, 2, 2], device=device)), torch.tensor([0, 1], device=device)
     feat = torch.tensor([[1.0, 2.0], [3.0, -1.0]], device=device)
     weight = torch.tensor([10.0, 1.0], device=device)
-    assert spmm.spmm_sum(pointer, sources, feat, weight).tolist() == [[13.0, 19.0], [0.0, 0.0]]
-    assert spmm.spmm_sum(pointer, sources, feat, weight, torch.tensor([1, 0], device=device)).tolist() == [
+    assert spmm.spmm_sum(pieces, sources, feat, weight).tolist() == [[13.0, 19.0], [0.0, 0.0]]
+    assert spmm.spmm_sum(pieces, sources, feat, weight, torch.tensor([1, 0], device=device)).tolist() == [
         [31.0, -8.0],
         [0.0, 0.0],
     ]
-    assert sddmm.sddmm_dot(pointer, sources, feat, feat).tolist() == [5.0, 1.0]
+    assert sddmm.sddmm_dot(pieces, sources, feat, feat).tolist() == [5.0, 1.0]
     zeros = torch.zeros(2, 1, 2, device=device)
     scale = torch.tensor([[2.0], [4.0]], device=device)
-    out, alpha = additive.gatv2_forward(pointer, sources, feat[:, None], zeros, zeros[0], 0.2, scale)
+    out, alpha = additive.gatv2_forward(pieces, sources, feat[:, None], zeros, zeros[0], 0.2, scale)
     assert alpha.tolist() == [[0.5], [0.5]]
     assert out.tolist() == [[[7.0, 0.0]], [[0.0, 0.0]]]
 
@@ -307,9 +316,9 @@ def test_features_beyond_the_range_of_short_integers() -> None:
     nodes = 2**31 // d + 2
     feat = torch.empty(nodes, d, dtype=torch.bfloat16, device="cuda")
     feat[-1] = 3.0
-    pointer, sources = torch.tensor([0, 1], device="cuda"), torch.tensor([nodes - 1], device="cuda")
-    assert spmm.spmm_sum(pointer, sources, feat).unique().tolist() == [3.0]
-    assert sddmm.sddmm_dot(pointer, sources, feat, feat[-1:]).tolist() == [9.0 * d]
+    pieces, sources = cut_rows(torch.tensor([0, 1], device="cuda")), torch.tensor([nodes - 1], device="cuda")
+    assert spmm.spmm_sum(pieces, sources, feat).unique().tolist() == [3.0]
+    assert sddmm.sddmm_dot(pieces, sources, feat, feat[-1:]).tolist() == [9.0 * d]
 
 
 @pytest.mark.skipif(CUDA, reason="on a device the operations use these kernels anyway")

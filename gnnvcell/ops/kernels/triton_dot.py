@@ -12,12 +12,13 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, finish, grid, level_of, shape, store_alpha
-from gnnvcell.ops.kernels.triton_spmm import accumulator
+from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, end_piece, grid, merge_softmaxes, shape, softmaxes
+from gnnvcell.ops.kernels.triton_spmm import accumulator, add_pieces, partial_sums, piece_at, store_sum
+from gnnvcell.ops.row_pieces import RowPieces
 
 
 def dot_forward(
-    indptr: Int[Tensor, " rows_and_one"],
+    pieces: RowPieces,
     indices: Int[Tensor, " edges"],
     query: Float[Tensor, "dst heads d"],
     key: Float[Tensor, "src heads d"],
@@ -31,7 +32,7 @@ def dot_forward(
     ``out[v] = sum over e of alpha[e] * scale[e] * value[u]``, each per head.
 
     Args:
-        indptr: (dst + 1,) where each row starts.
+        pieces: the rows of the adjacency.
         indices: source node at each position of the rows.
         query: of destination nodes.
         key, value: of source nodes.
@@ -39,31 +40,37 @@ def dot_forward(
         scale: factor of each edge and head after the softmax, in row order; 1 when left out.
 
     Returns:
-        (out, alpha): alpha in row order, without ``scale``; both in the type of ``value``.
+        (out, alpha): alpha in row order, without ``scale``; both in float32 (float64 for float64 features), since a
+        backward pass would put the rounding of shorter ones on every edge.
     """
     rows, heads, d = query.shape
     dv = value.shape[2]
-    out, alpha = value.new_zeros(rows, heads, dv), value.new_empty(len(indices), heads)
+    out = value.new_zeros(rows, heads, dv, dtype=accumulator(value.dtype))
+    alpha = out.new_empty(len(indices), heads)  # holds the scores first
     if 0 in (rows, heads, len(indices)):
         return out, alpha
-    score = torch.empty_like(alpha, dtype=accumulator(value.dtype))
+    parts = softmaxes(pieces, value)
     with torch.cuda.device_of(value):
-        _dot_forward[grid(rows, heads, d, dv)](
-            score,
+        _dot_forward[grid(len(pieces), heads, d, dv)](
             alpha,
             out,
-            *contiguous(indptr, indices, query, key, value, scale),
+            *parts,
+            pieces.pointer,
+            pieces.row,
+            pieces.slot,
+            *contiguous(indices, query, key, value, scale),
             SM_SCALE=sm_scale,
             **shape(value, d, dv),
         )
+        merge_softmaxes(pieces, parts, alpha, out)
     return out, alpha
 
 
 def dot_backward(
     grad: Float[Tensor, "dst heads dv"],
-    indptr: Int[Tensor, " rows_and_one"],
+    pieces: RowPieces,
     indices: Int[Tensor, " edges"],
-    t_indptr: Int[Tensor, " columns_and_one"],
+    t_pieces: RowPieces,
     t_indices: Int[Tensor, " edges"],
     t_position: Int[Tensor, " edges"],
     query: Float[Tensor, "dst heads d"],
@@ -83,8 +90,8 @@ def dot_backward(
 
     Args:
         grad: gradient of ``out``.
-        indptr, indices, query, key, value, sm_scale, scale: as given to ``dot_forward``.
-        t_indptr, t_indices, t_position: the transposed adjacency, as in ``gatv2_backward``.
+        pieces, indices, query, key, value, sm_scale, scale: as given to ``dot_forward``.
+        t_pieces, t_indices, t_position: the transposed adjacency, as in ``gatv2_backward``.
         alpha, out: as returned by ``dot_forward``.
 
     Returns:
@@ -96,24 +103,38 @@ def dot_backward(
     scale_grad = None if scale is None else scale.new_empty(scale.shape)
     if 0 in (rows, heads, len(indices)):
         return query_grad, key_grad, value_grad, scale_grad
-    score_grad = alpha.new_empty(alpha.shape, dtype=accumulator(value.dtype))
+    score_grad = torch.empty_like(alpha)
+    query_part = partial_sums(pieces, query_grad)
+    key_part, value_part = partial_sums(t_pieces, key_grad), partial_sums(t_pieces, value_grad)
     with torch.cuda.device_of(value):
-        _dot_backward_rows[grid(rows, heads, d, dv)](
+        _dot_backward_rows[grid(len(pieces), heads, d, dv)](
             score_grad,
             scale_grad,
             query_grad,
-            *contiguous(indptr, indices, key, value, scale, grad, alpha, out),
+            query_part,
+            pieces.pointer,
+            pieces.row,
+            pieces.slot,
+            *contiguous(indices, key, value, scale, grad, alpha, out),
             SM_SCALE=sm_scale,
             **shape(value, d, dv),
         )
-        _dot_backward_columns[grid(len(key), heads, d, dv)](
+        add_pieces(pieces, query_part, query_grad)
+        _dot_backward_columns[grid(len(t_pieces), heads, d, dv)](
             score_grad,
             key_grad,
             value_grad,
-            *contiguous(t_indptr, t_indices, t_position, query, scale, grad, alpha),
+            key_part,
+            value_part,
+            t_pieces.pointer,
+            t_pieces.row,
+            t_pieces.slot,
+            *contiguous(t_indices, t_position, query, scale, grad, alpha),
             SM_SCALE=sm_scale,
             **shape(value, d, dv),
         )
+        add_pieces(t_pieces, key_part, key_grad)
+        add_pieces(t_pieces, value_part, value_grad)
     return query_grad, key_grad, value_grad, scale_grad
 
 
@@ -121,9 +142,13 @@ def dot_backward(
 @no_type_check
 def _dot_forward(
     score,
-    alpha,
     out,
-    indptr,
+    top_part,
+    whole_part,
+    mean_part,
+    pointer,
+    row,
+    slot,
     indices,
     query,
     key,
@@ -139,37 +164,52 @@ def _dot_forward(
     BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
     value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
-    ours = tl.load(query + row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
+    ours = tl.load(query + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
     total = tl.full((BLOCK_E, BLOCK_H), 0.0, ACC)
     gathered = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        slot = at[:, None] * H + head[None, :]
+        place = at[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
         address = key + source[:, None, None] * (H * D) + cell[None, :, :]
         theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
         s = tl.sum(theirs * ours[None, :, :], axis=2) * SM_SCALE
-        tl.store(score + slot, s, mask=live)
+        tl.store(score + place, s, mask=live)
         best, total, shrink, part = absorb(s, live, best, total)
         if scale is not None:
-            part *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+            part *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
         given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
         gathered = gathered * shrink[:, :, None] + part[:, :, None] * given
-    top, whole, mean = finish(best, total, gathered)
-    tl.store(out + row * (H * DV) + value_cell, mean.to(out.dtype.element_ty), mask=value_inside)
-    store_alpha(score, alpha, start, stop, head, top, whole, H, BLOCK_E)
+    end_piece(
+        best,
+        total,
+        gathered,
+        score,
+        out,
+        top_part,
+        whole_part,
+        mean_part,
+        own_row,
+        own_slot,
+        start,
+        stop,
+        head,
+        value_cell,
+        value_inside,
+        H,
+        H * DV,
+        BLOCK_E,
+    )
 
 
 @triton.jit
@@ -178,7 +218,10 @@ def _dot_backward_rows(
     score_grad,
     scale_grad,
     query_grad,
-    indptr,
+    query_part,
+    pointer,
+    row,
+    slot,
     indices,
     key,
     value,
@@ -196,43 +239,36 @@ def _dot_backward_rows(
     BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
     value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
-    own = row * (H * DV) + value_cell
+    own = own_row * (H * DV) + value_cell
     pull = tl.load(grad + own, mask=value_inside, other=0.0).to(ACC)
-    if out.dtype.element_ty == ACC:
-        level = tl.sum(pull * tl.load(out + own, mask=value_inside, other=0.0), axis=1)
-    else:
-        level = level_of(
-            indices, value, scale, alpha, pull, value_cell, head, value_inside, start, stop, H, DV, BLOCK_E, ACC
-        )
+    level = tl.sum(pull * tl.load(out + own, mask=value_inside, other=0.0), axis=1)
     total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        slot = at[:, None] * H + head[None, :]
+        place = at[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
         address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
         given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
-        share = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
+        share = tl.load(alpha + place, mask=live, other=0.0)
         gain = tl.sum(given * pull[None, :, :], axis=2)
         if scale is not None:
-            tl.store(scale_grad + slot, (share * gain).to(scale_grad.dtype.element_ty), mask=live)
-            gain *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+            tl.store(scale_grad + place, (share * gain).to(scale_grad.dtype.element_ty), mask=live)
+            gain *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         ds = share * (gain - level[None, :])
-        tl.store(score_grad + slot, ds, mask=live)
+        tl.store(score_grad + place, ds, mask=live)
         address = key + source[:, None, None] * (H * D) + cell[None, :, :]
         theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
         total += ds[:, :, None] * theirs
     summed = tl.sum(total, axis=0) * SM_SCALE
-    tl.store(query_grad + row * (H * D) + cell, summed.to(query_grad.dtype.element_ty), mask=inside)
+    store_sum(summed, query_grad, query_part, own_row, own_slot, H * D, cell, inside)
 
 
 @triton.jit
@@ -241,7 +277,11 @@ def _dot_backward_columns(
     score_grad,
     key_grad,
     value_grad,
-    indptr,
+    key_part,
+    value_part,
+    pointer,
+    row,
+    slot,
     indices,
     position,
     query,
@@ -258,27 +298,25 @@ def _dot_backward_columns(
     BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
     value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
     key_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     value_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         target = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
         edge = tl.load(position + at, mask=at < stop, other=0).to(tl.int64)
-        slot = edge[:, None] * H + head[None, :]
+        place = edge[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
-        beta = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
+        beta = tl.load(alpha + place, mask=live, other=0.0)
         if scale is not None:
-            beta *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
-        ds = tl.load(score_grad + slot, mask=live, other=0.0)
+            beta *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
+        ds = tl.load(score_grad + place, mask=live, other=0.0)
         address = query + target[:, None, None] * (H * D) + cell[None, :, :]
         asked = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
         key_total += ds[:, :, None] * asked
@@ -286,6 +324,6 @@ def _dot_backward_columns(
         pull = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
         value_total += beta[:, :, None] * pull
     summed = tl.sum(key_total, axis=0) * SM_SCALE
-    tl.store(key_grad + row * (H * D) + cell, summed.to(key_grad.dtype.element_ty), mask=inside)
+    store_sum(summed, key_grad, key_part, own_row, own_slot, H * D, cell, inside)
     summed = tl.sum(value_total, axis=0)
-    tl.store(value_grad + row * (H * DV) + value_cell, summed.to(value_grad.dtype.element_ty), mask=value_inside)
+    store_sum(summed, value_grad, value_part, own_row, own_slot, H * DV, value_cell, value_inside)

@@ -12,15 +12,13 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, finish, grid, level_of, shape, store_alpha
-from gnnvcell.ops.kernels.triton_spmm import accumulator
-
-# Rows whose shares in the gradient of the attention vector are summed in one program.
-_ROWS_PER_BLOCK = 4
+from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, end_piece, grid, merge_softmaxes, shape, softmaxes
+from gnnvcell.ops.kernels.triton_spmm import accumulator, add_pieces, partial_sums, piece_at, store_sum
+from gnnvcell.ops.row_pieces import RowPieces
 
 
 def gatv2_forward(
-    indptr: Int[Tensor, " rows_and_one"],
+    pieces: RowPieces,
     indices: Int[Tensor, " edges"],
     src: Float[Tensor, "src heads d"],
     dst: Float[Tensor, "dst heads d"],
@@ -34,7 +32,7 @@ def gatv2_forward(
     ``out[v] = sum over e of alpha[e] * scale[e] * src[u]``, each per head.
 
     Args:
-        indptr: (dst + 1,) where each row starts.
+        pieces: the rows of the adjacency.
         indices: source node at each position of the rows.
         src, dst: features of source and destination nodes.
         attn: attention vectors.
@@ -42,25 +40,36 @@ def gatv2_forward(
         scale: factor of each edge and head after the softmax, in row order; 1 when left out.
 
     Returns:
-        (out, alpha): alpha in row order, without ``scale``; both in the type of ``src``.
+        (out, alpha): alpha in row order, without ``scale``; both in float32 (float64 for float64 features), since a
+        backward pass would put the rounding of shorter ones on every edge.
     """
     rows, heads, d = dst.shape
-    out, alpha = src.new_zeros(rows, heads, d), src.new_empty(len(indices), heads)
+    out = src.new_zeros(rows, heads, d, dtype=accumulator(src.dtype))
+    alpha = out.new_empty(len(indices), heads)  # holds the scores first
     if 0 in (rows, heads, len(indices)):
         return out, alpha
-    score = torch.empty_like(alpha, dtype=accumulator(src.dtype))
+    parts = softmaxes(pieces, src)
     with torch.cuda.device_of(src):
-        _gatv2_forward[grid(rows, heads, d)](
-            score, alpha, out, *contiguous(indptr, indices, src, dst, attn, scale), SLOPE=slope, **shape(src, d)
+        _gatv2_forward[grid(len(pieces), heads, d)](
+            alpha,
+            out,
+            *parts,
+            pieces.pointer,
+            pieces.row,
+            pieces.slot,
+            *contiguous(indices, src, dst, attn, scale),
+            SLOPE=slope,
+            **shape(src, d),
         )
+        merge_softmaxes(pieces, parts, alpha, out)
     return out, alpha
 
 
 def gatv2_backward(
     grad: Float[Tensor, "dst heads d"],
-    indptr: Int[Tensor, " rows_and_one"],
+    pieces: RowPieces,
     indices: Int[Tensor, " edges"],
-    t_indptr: Int[Tensor, " columns_and_one"],
+    t_pieces: RowPieces,
     t_indices: Int[Tensor, " edges"],
     t_position: Int[Tensor, " edges"],
     src: Float[Tensor, "src heads d"],
@@ -80,10 +89,10 @@ def gatv2_backward(
 
     Args:
         grad: gradient of ``out``.
-        indptr, indices, src, dst, attn, slope, scale: as given to ``gatv2_forward``.
-        t_indptr: (src + 1,) where each row of the transposed adjacency starts.
+        pieces, indices, src, dst, attn, slope, scale: as given to ``gatv2_forward``.
+        t_pieces: the rows of the transposed adjacency.
         t_indices: destination node at each position of the transposed rows.
-        t_position: position of that edge in the rows of ``indptr``.
+        t_position: position of that edge in the rows of ``pieces``.
         alpha, out: as returned by ``gatv2_forward``.
 
     Returns:
@@ -94,39 +103,50 @@ def gatv2_backward(
     scale_grad = None if scale is None else scale.new_empty(scale.shape)
     if 0 in (rows, heads, len(indices)):
         return src_grad, dst_grad, attn_grad, scale_grad
-    blocks = triton.cdiv(rows, _ROWS_PER_BLOCK)
-    score_grad = alpha.new_empty(alpha.shape, dtype=accumulator(src.dtype))
-    partial = score_grad.new_empty(blocks, heads, d)
+    score_grad = torch.empty_like(alpha)
+    attn_part = score_grad.new_empty(len(pieces), heads, d)  # as large as ``dst``: cheaper than several rows a program
+    dst_part, src_part = partial_sums(pieces, dst_grad), partial_sums(t_pieces, src_grad)
     with torch.cuda.device_of(src):
-        _gatv2_backward_rows[grid(blocks, heads, d)](
+        _gatv2_backward_rows[grid(len(pieces), heads, d)](
             score_grad,
             scale_grad,
             dst_grad,
-            partial,
-            rows,
-            dst.numel(),
-            *contiguous(indptr, indices, src, dst, attn, scale, grad, alpha, out),
+            dst_part,
+            attn_part,
+            pieces.pointer,
+            pieces.row,
+            pieces.slot,
+            *contiguous(indices, src, dst, attn, scale, grad, alpha, out),
             SLOPE=slope,
-            ROWS=_ROWS_PER_BLOCK,
             **shape(src, d),
         )
-        _gatv2_backward_columns[grid(len(src), heads, d)](
+        add_pieces(pieces, dst_part, dst_grad)
+        _gatv2_backward_columns[grid(len(t_pieces), heads, d)](
             score_grad,
             src_grad,
-            *contiguous(t_indptr, t_indices, t_position, src, dst, attn, scale, grad, alpha),
+            src_part,
+            t_pieces.pointer,
+            t_pieces.row,
+            t_pieces.slot,
+            *contiguous(t_indices, t_position, src, dst, attn, scale, grad, alpha),
             SLOPE=slope,
             **shape(src, d),
         )
-    return src_grad, dst_grad, partial.sum(0).to(attn.dtype), scale_grad
+        add_pieces(t_pieces, src_part, src_grad)
+    return src_grad, dst_grad, attn_part.sum(0).to(attn.dtype), scale_grad
 
 
 @triton.jit
 @no_type_check
 def _gatv2_forward(
     score,
-    alpha,
     out,
-    indptr,
+    top_part,
+    whole_part,
+    mean_part,
+    pointer,
+    row,
+    slot,
     indices,
     src,
     dst,
@@ -140,14 +160,12 @@ def _gatv2_forward(
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
-    ours = tl.load(dst + row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
+    ours = tl.load(dst + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     vector = tl.load(attn + cell, mask=inside, other=0.0).to(ACC)
     best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
     total = tl.full((BLOCK_E, BLOCK_H), 0.0, ACC)
@@ -155,20 +173,37 @@ def _gatv2_forward(
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        slot = at[:, None] * H + head[None, :]
+        place = at[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
         address = src + source[:, None, None] * (H * D) + cell[None, :, :]
         theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
         z = theirs + ours[None, :, :]
         s = tl.sum(tl.where(z > 0, z, SLOPE * z) * vector[None, :, :], axis=2)
-        tl.store(score + slot, s, mask=live)
+        tl.store(score + place, s, mask=live)
         best, total, shrink, part = absorb(s, live, best, total)
         if scale is not None:
-            part *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
+            part *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         gathered = gathered * shrink[:, :, None] + part[:, :, None] * theirs
-    top, whole, mean = finish(best, total, gathered)
-    tl.store(out + row * (H * D) + cell, mean.to(out.dtype.element_ty), mask=inside)
-    store_alpha(score, alpha, start, stop, head, top, whole, H, BLOCK_E)
+    end_piece(
+        best,
+        total,
+        gathered,
+        score,
+        out,
+        top_part,
+        whole_part,
+        mean_part,
+        own_row,
+        own_slot,
+        start,
+        stop,
+        head,
+        cell,
+        inside,
+        H,
+        H * D,
+        BLOCK_E,
+    )
 
 
 @triton.jit
@@ -177,10 +212,11 @@ def _gatv2_backward_rows(
     score_grad,
     scale_grad,
     dst_grad,
-    partial,
-    rows,
-    values,
-    indptr,
+    dst_part,
+    attn_part,
+    pointer,
+    row,
+    slot,
     indices,
     src,
     dst,
@@ -193,52 +229,43 @@ def _gatv2_backward_rows(
     H: tl.constexpr,
     D: tl.constexpr,
     ACC: tl.constexpr,
-    ROWS: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    block = tl.program_id(0).to(tl.int64)
+    piece = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(piece, pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
+    own = own_row * (H * D) + cell
+    ours = tl.load(dst + own, mask=inside, other=0.0).to(ACC)
+    pull = tl.load(grad + own, mask=inside, other=0.0).to(ACC)
     vector = tl.load(attn + cell, mask=inside, other=0.0).to(ACC)
+    level = tl.sum(pull * tl.load(out + own, mask=inside, other=0.0), axis=1)
+    total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     attn_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
-    for offset in range(ROWS):
-        row = block * ROWS + offset
-        start = tl.load(indptr + tl.minimum(row, rows)).to(tl.int64)
-        stop = tl.load(indptr + tl.minimum(row + 1, rows)).to(tl.int64)
-        own = row * (H * D) + cell
-        known = inside & (own < values)
-        ours = tl.load(dst + own, mask=known, other=0.0).to(ACC)
-        pull = tl.load(grad + own, mask=known, other=0.0).to(ACC)
-        if out.dtype.element_ty == ACC:
-            level = tl.sum(pull * tl.load(out + own, mask=known, other=0.0), axis=1)
-        else:
-            level = level_of(indices, src, scale, alpha, pull, cell, head, inside, start, stop, H, D, BLOCK_E, ACC)
-        total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
-        for first in range(start, stop, BLOCK_E):
-            at = first + tl.arange(0, BLOCK_E)
-            source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-            slot = at[:, None] * H + head[None, :]
-            live = (at < stop)[:, None] & (head < H)[None, :]
-            address = src + source[:, None, None] * (H * D) + cell[None, :, :]
-            theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
-            z = theirs + ours[None, :, :]
-            share = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
-            gain = tl.sum(theirs * pull[None, :, :], axis=2)
-            if scale is not None:
-                tl.store(scale_grad + slot, (share * gain).to(scale_grad.dtype.element_ty), mask=live)
-                gain *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
-            ds = share * (gain - level[None, :])
-            tl.store(score_grad + slot, ds, mask=live)
-            tile = ds[:, :, None]
-            total += tl.where(z > 0, tile, SLOPE * tile)
-            attn_total += tile * tl.where(z > 0, z, SLOPE * z)
-        summed = tl.sum(total, axis=0) * vector
-        tl.store(dst_grad + own, summed.to(dst_grad.dtype.element_ty), mask=known)
-    tl.store(partial + block * (H * D) + cell, tl.sum(attn_total, axis=0), mask=inside)
+    for first in range(start, stop, BLOCK_E):
+        at = first + tl.arange(0, BLOCK_E)
+        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        place = at[:, None] * H + head[None, :]
+        live = (at < stop)[:, None] & (head < H)[None, :]
+        address = src + source[:, None, None] * (H * D) + cell[None, :, :]
+        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        z = theirs + ours[None, :, :]
+        share = tl.load(alpha + place, mask=live, other=0.0)
+        gain = tl.sum(theirs * pull[None, :, :], axis=2)
+        if scale is not None:
+            tl.store(scale_grad + place, (share * gain).to(scale_grad.dtype.element_ty), mask=live)
+            gain *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
+        ds = share * (gain - level[None, :])
+        tl.store(score_grad + place, ds, mask=live)
+        tile = ds[:, :, None]
+        total += tl.where(z > 0, tile, SLOPE * tile)
+        attn_total += tile * tl.where(z > 0, z, SLOPE * z)
+    store_sum(tl.sum(total, axis=0) * vector, dst_grad, dst_part, own_row, own_slot, H * D, cell, inside)
+    tl.store(attn_part + piece * (H * D) + cell, tl.sum(attn_total, axis=0), mask=inside)
 
 
 @triton.jit
@@ -246,7 +273,10 @@ def _gatv2_backward_rows(
 def _gatv2_backward_columns(
     score_grad,
     src_grad,
-    indptr,
+    src_part,
+    pointer,
+    row,
+    slot,
     indices,
     position,
     src,
@@ -263,29 +293,27 @@ def _gatv2_backward_columns(
     BLOCK_H: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
+    own_row, own_slot, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
     inside = (head < H)[:, None] & (column < D)[None, :]
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
-    ours = tl.load(src + row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
+    ours = tl.load(src + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     vector = tl.load(attn + cell, mask=inside, other=0.0).to(ACC)
     total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         target = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
         edge = tl.load(position + at, mask=at < stop, other=0).to(tl.int64)
-        slot = edge[:, None] * H + head[None, :]
+        place = edge[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
-        beta = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
+        beta = tl.load(alpha + place, mask=live, other=0.0)
         if scale is not None:
-            beta *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
-        ds = tl.load(score_grad + slot, mask=live, other=0.0)
+            beta *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
+        ds = tl.load(score_grad + place, mask=live, other=0.0)
         tile = target[:, None, None] * (H * D) + cell[None, :, :]
         known = live[:, :, None] & inside[None, :, :]
         z = tl.load(dst + tile, mask=known, other=0.0).to(ACC) + ours[None, :, :]
         total += beta[:, :, None] * tl.load(grad + tile, mask=known, other=0.0).to(ACC)
         total += ds[:, :, None] * tl.where(z > 0, vector[None, :, :], SLOPE * vector[None, :, :])
-    tl.store(src_grad + row * (H * D) + cell, tl.sum(total, axis=0).to(src_grad.dtype.element_ty), mask=inside)
+    store_sum(tl.sum(total, axis=0), src_grad, src_part, own_row, own_slot, H * D, cell, inside)

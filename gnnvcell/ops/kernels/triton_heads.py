@@ -6,10 +6,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_spmm import accumulator_type, edge_tile
+from gnnvcell.ops.kernels.triton_spmm import accumulator, accumulator_type, edge_tile
+from gnnvcell.ops.row_pieces import RowPieces
 
 # Heads whose padded features fit in this many values share a program.
 _MAX_HEADS_VALUES = 256
+TILE_VALUES = 512  # edges x heads x features of a tile; see ``triton_spmm``
 
 
 def contiguous(*parts: Tensor | None) -> tuple[Any, ...]:
@@ -22,9 +24,9 @@ def _heads_block(heads: int, *widths: int) -> int:
     return min(triton.next_power_of_2(heads), max(1, _MAX_HEADS_VALUES // width))
 
 
-def grid(rows: int, heads: int, *widths: int) -> tuple[int, int]:
-    """Programs per row and per block of heads."""
-    return rows, triton.cdiv(heads, _heads_block(heads, *widths))
+def grid(pieces: int, heads: int, *widths: int) -> tuple[int, int]:
+    """Programs per piece and per block of heads."""
+    return pieces, triton.cdiv(heads, _heads_block(heads, *widths))
 
 
 def shape(feat: Tensor, *widths: int) -> dict[str, Any]:
@@ -32,11 +34,49 @@ def shape(feat: Tensor, *widths: int) -> dict[str, Any]:
     heads = feat.shape[1]
     padded = [triton.next_power_of_2(width) for width in widths]
     block_h = _heads_block(heads, *widths)
-    block_e, warps = edge_tile(block_h * max(padded))
+    block_e, warps = edge_tile(block_h * max(padded), TILE_VALUES)
     shape = {"H": heads, "D": widths[0], "BLOCK_E": block_e, "BLOCK_H": block_h, "BLOCK_D": padded[0]}
     if len(widths) == 2:
         shape |= {"DV": widths[1], "BLOCK_DV": padded[1]}
     return shape | {"ACC": accumulator_type(feat.dtype), "num_warps": warps}
+
+
+Softmaxes = tuple[Tensor, Tensor, Tensor] | tuple[None, None, None]
+
+
+def softmaxes(pieces: RowPieces, value: Tensor) -> Softmaxes:
+    """Room for the softmax of each piece of the cut rows, for itself; nothing where no row is cut.
+
+    Args:
+        pieces: the rows.
+        value: (nodes, heads, d) what is averaged.
+
+    Returns:
+        (top, whole, mean): (slots, heads) largest scores and divisors, and (slots, heads, d) weighted means.
+    """
+    if not pieces.num_slots:
+        return None, None, None
+    mean = value.new_empty(pieces.num_slots, *value.shape[1:], dtype=accumulator(value.dtype))
+    top, whole = mean.new_empty(2, *mean.shape[:2])
+    return top, whole, mean
+
+
+def merge_softmaxes(pieces: RowPieces, parts: Softmaxes, score: Tensor, out: Tensor) -> None:
+    """Finish the cut rows: their scores become attention, and ``out`` (rows, heads, d) their weighted means."""
+    if parts[0] is None:
+        return
+    heads, d = out.shape[1:]
+    _merge_kernel[grid(pieces.num_slots, heads, d)](
+        pieces.pointer,
+        pieces.cut,
+        pieces.cut_pointer,
+        pieces.slot_piece,
+        pieces.slot_cut,
+        *parts,
+        score,
+        out,
+        **shape(out, d),
+    )
 
 
 @triton.jit
@@ -66,51 +106,104 @@ def finish(best, total, gathered):  # type: ignore[no-untyped-def]
 
 @triton.jit
 @no_type_check
-def store_alpha(score, alpha, start, stop, head, top, whole, H: tl.constexpr, BLOCK_E: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Turn the scores of a row into attention, once every thread of the program has stored its scores."""
+def store_alpha(score, start, stop, head, top, whole, H: tl.constexpr, BLOCK_E: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Turn the scores of a piece into attention, once every thread of the program has stored its scores."""
     tl.debug_barrier()
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         slot = at[:, None] * H + head[None, :]
         live = (at < stop)[:, None] & (head < H)[None, :]
         share = tl.exp(tl.load(score + slot, mask=live, other=float("-inf")) - top[None, :]) / whole[None, :]
-        tl.store(alpha + slot, share.to(alpha.dtype.element_ty), mask=live)
+        tl.store(score + slot, share, mask=live)
 
 
 @triton.jit
 @no_type_check
-def level_of(
-    indices,
-    value,
-    scale,
-    alpha,
-    pull,
-    cell,
-    head,
-    inside,
+def end_piece(
+    best,
+    total,
+    gathered,
+    score,
+    out,
+    top_part,
+    whole_part,
+    mean_part,
+    row,
+    slot,
     start,
     stop,
+    head,
+    cell,
+    inside,
     H: tl.constexpr,
-    DV: tl.constexpr,
+    WIDTH: tl.constexpr,
     BLOCK_E: tl.constexpr,
-    ACC: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    """``<grad, out>`` of a row, edge by edge, such that the gradients of the scores of the row sum to zero.
+    """Finish a row of one piece, or keep what ``_merge_kernel`` needs of this piece; WIDTH is that of all heads."""
+    top, whole, mean = finish(best, total, gathered)
+    if slot < 0:
+        tl.store(out + row * WIDTH + cell, mean, mask=inside)
+        store_alpha(score, start, stop, head, top, whole, H, BLOCK_E)
+    elif mean_part is not None:
+        tl.store(mean_part + slot * WIDTH + cell, mean, mask=inside)
+        tl.store(top_part + slot * H + head, top, mask=head < H)
+        tl.store(whole_part + slot * H + head, whole, mask=head < H)
 
-    For features of short floats, of which a saved ``out`` would put its rounding, and ``alpha`` its sum, on every edge.
-    """
-    level = tl.sum(pull * 0.0, axis=1)
-    whole = level
-    for first in range(start, stop, BLOCK_E):
+
+@triton.jit
+@no_type_check
+def _merge_kernel(
+    pointer,
+    cut,
+    cut_pointer,
+    slot_piece,
+    slot_cut,
+    top_part,
+    whole_part,
+    mean_part,
+    score,
+    out,
+    H: tl.constexpr,
+    D: tl.constexpr,
+    ACC: tl.constexpr,
+    BLOCK_E: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):  # type: ignore[no-untyped-def]
+    # Every piece finds the maximum and divisor of its row again: they are few. The first one writes the row.
+    slot = tl.program_id(0)
+    piece, number = tl.load(slot_piece + slot), tl.load(slot_cut + slot)
+    start, stop = tl.load(pointer + piece).to(tl.int64), tl.load(pointer + piece + 1).to(tl.int64)
+    first_slot, last_slot = tl.load(cut_pointer + number).to(tl.int64), tl.load(cut_pointer + number + 1).to(tl.int64)
+    head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
+    total = tl.full((BLOCK_E, BLOCK_H), 0.0, ACC)
+    for first in range(first_slot, last_slot, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        slot = at[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
-        address = value + source[:, None, None] * (H * DV) + cell[None, :, :]
-        given = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
-        share = tl.load(alpha + slot, mask=live, other=0.0).to(ACC)
-        whole += tl.sum(share, axis=0)
-        if scale is not None:
-            share *= tl.load(scale + slot, mask=live, other=0.0).to(ACC)
-        level += tl.sum(share * tl.sum(given * pull[None, :, :], axis=2), axis=0)
-    return level / tl.where(whole == 0, 1.0, whole)
+        live = (at < last_slot)[:, None] & (head < H)[None, :]
+        place = at[:, None] * H + head[None, :]
+        top = tl.load(top_part + place, mask=live, other=-3.0e38)
+        whole = tl.load(whole_part + place, mask=live, other=0.0)
+        higher = tl.maximum(best, top)
+        total = total * tl.exp(best - higher) + whole * tl.exp(top - higher)
+        best = higher
+    row_top = tl.max(best, axis=0)
+    row_whole = tl.sum(total * tl.exp(best - row_top[None, :]), axis=0)
+    row_whole = tl.where(row_whole == 0, 1.0, row_whole)
+    store_alpha(score, start, stop, head, row_top, row_whole, H, BLOCK_E)
+    if slot == first_slot:
+        column = tl.arange(0, BLOCK_D)
+        cell = head[:, None] * D + column[None, :]
+        inside = (head < H)[:, None] & (column < D)[None, :]
+        mean = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
+        for first in range(first_slot, last_slot, BLOCK_E):
+            at = first + tl.arange(0, BLOCK_E)
+            live = (at < last_slot)[:, None] & (head < H)[None, :]
+            place = at[:, None] * H + head[None, :]
+            top = tl.load(top_part + place, mask=live, other=float("-inf"))
+            share = tl.load(whole_part + place, mask=live, other=0.0) * tl.exp(top - row_top[None, :])
+            address = mean_part + at[:, None, None] * (H * D) + cell[None, :, :]
+            part = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0)
+            mean += share[:, :, None] * part
+        row = tl.load(cut + number).to(tl.int64)
+        tl.store(out + row * (H * D) + cell, tl.sum(mean, axis=0) / row_whole[:, None], mask=inside)

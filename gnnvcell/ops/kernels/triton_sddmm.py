@@ -8,11 +8,12 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_spmm import feature_block, tile_options
+from gnnvcell.ops.kernels.triton_spmm import always, piece_at, tile_options
+from gnnvcell.ops.row_pieces import RowPieces
 
 
 def sddmm_dot(
-    indptr: Int[Tensor, " rows_and_one"],
+    pieces: RowPieces,
     indices: Int[Tensor, " edges"],
     src_feat: Float[Tensor, "src d"],
     dst_feat: Float[Tensor, "dst d"],
@@ -20,7 +21,7 @@ def sddmm_dot(
     """``score[e] = <src_feat[u], dst_feat[v]>`` for every edge u -> v, in row order. No gradient.
 
     Args:
-        indptr: (dst + 1,) where each row starts.
+        pieces: the rows of the adjacency.
         indices: source node at each position of the rows.
         src_feat: features of source nodes.
         dst_feat: features of destination nodes.
@@ -32,16 +33,17 @@ def sddmm_dot(
     if 0 in (rows, d, len(indices)):
         return src_feat.new_zeros(len(indices))
     out = src_feat.new_empty(len(indices))
-    block_d = feature_block(d)
     with torch.cuda.device_of(src_feat):
-        _sddmm_kernel[(rows,)](
-            indptr.contiguous(),
+        _sddmm_kernel[(len(pieces),)](
+            pieces.pointer,
+            pieces.row,
+            pieces.slot,
             indices.contiguous(),
             src_feat.contiguous(),
             dst_feat.contiguous(),
             out,
             d,
-            **tile_options(src_feat.dtype, block_d),
+            **tile_options(d, src_feat, dst_feat),
         )
     return out
 
@@ -49,28 +51,30 @@ def sddmm_dot(
 @triton.jit
 @no_type_check
 def _sddmm_kernel(
-    indptr,
+    pointer,
+    row,
+    slot,
     indices,
     src_feat,
     dst_feat,
     out,
     d,
     ACC: tl.constexpr,
+    OFFSET: tl.constexpr,
+    EVEN: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_D: tl.constexpr,
 ):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0).to(tl.int64)
-    start = tl.load(indptr + row).to(tl.int64)
-    stop = tl.load(indptr + row + 1).to(tl.int64)
+    own_row, _, start, stop = piece_at(tl.program_id(0).to(tl.int64), pointer, row, slot)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         live = at < stop
-        source = tl.load(indices + at, mask=live, other=0).to(tl.int64)
+        source = tl.load(indices + at, mask=live, other=0).to(OFFSET)
         total = tl.full((BLOCK_E, BLOCK_D), 0.0, ACC)
         for left in range(0, d, BLOCK_D):
             column = left + tl.arange(0, BLOCK_D)
-            inside = column < d
-            ours = tl.load(dst_feat + row * d + column, mask=inside, other=0.0).to(ACC)
+            inside = always(BLOCK_D) if EVEN else column < d
+            ours = tl.load(dst_feat + own_row * d + column, mask=inside, other=0.0).to(ACC)
             both = live[:, None] & inside[None, :]
             theirs = tl.load(src_feat + source[:, None] * d + column[None, :], mask=both, other=0.0).to(ACC)
             total += theirs * ours[None, :]

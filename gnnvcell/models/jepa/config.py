@@ -33,6 +33,8 @@ class JepaConfig(Config):
         pathways: whether genes become pathways, which latents are then of.
         pathway_l1: weight of the penalty on genes that join a pathway.
         mask_share: share of genes that are hidden in pre-training.
+        pretrain_cells: cells of a batch, control and perturbed ones drawn alike, that a step of pre-training is made of;
+            all when left out.
         ema: decay of the teacher.
         pretrain_l1, pretrain_variance, pretrain_covariance: weights in the loss of pre-training.
         vicreg_over: what the variance and covariance of latents are over: "cells" (each token by itself), or "tokens"
@@ -93,6 +95,7 @@ class JepaConfig(Config):
     pathways: bool = False
     pathway_l1: float = Field(default=1.0, ge=0)
     mask_share: float = Field(default=0.6, gt=0, lt=1)
+    pretrain_cells: int | None = Field(default=None, ge=2)
     ema: float = Field(default=0.996, ge=0, le=1)
     pretrain_l1: float = Field(default=25.0, gt=0)
     pretrain_variance: float = Field(default=25.0, ge=0)
@@ -235,5 +238,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "genes": 8192,
         "set_size": 16,
         "sets_per_batch": 8,
+        "pretrain_cells": 64,
     },
 }

@@ -14,7 +14,8 @@ class JepaDecoder(nn.Module):
 
         x_g = <gelu(W z_g + w), r_g> + b_g
 
-    Latents of pathways are first carried back to genes by a pathway layer of its own.
+    Latents of pathways are first carried back to genes by a pathway layer of its own. ``begin_at`` sets b to the mean
+    expression of cells, from which training need not learn it.
 
     Args:
         config: settings.
@@ -30,6 +31,16 @@ class JepaDecoder(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU())
         self.readout = nn.Parameter(torch.randn(genes, hidden) * hidden**-0.5)
         self.bias = nn.Parameter(torch.zeros(genes))
+
+    @property
+    def begun(self) -> bool:
+        """Whether b is something."""
+        return bool(self.bias.any())
+
+    @torch.no_grad()
+    def begin_at(self, expression: Float[Tensor, "*cells genes"]) -> None:
+        """Set b to the mean of cells."""
+        self.bias.copy_(expression.flatten(0, -2).mean(dim=0))
 
     def forward(self, latents: Float[Tensor, "*cells tokens d"]) -> Float[Tensor, "*cells genes"]:
         """Decode; latents may be means over cells."""

@@ -27,6 +27,9 @@ def pretraining(network: "JepaNetwork", batch: Mapping[str, Any]) -> Parts:
     cfg, encoder = network.config, network.encoder
     expression = torch.cat([batch[keys.CONTROL_CELLS], batch[keys.PERTURBED_CELLS]]).flatten(0, 1)
     log_total = torch.cat([batch[keys.CONTROL_LOG_TOTAL], batch[keys.PERTURBED_LOG_TOTAL]]).flatten()
+    if cfg.pretrain_cells is not None:
+        some = torch.randperm(len(expression), device=expression.device)[: cfg.pretrain_cells]
+        expression, log_total = expression[some], log_total[some]
     hidden = torch.rand(expression.shape, device=expression.device) < cfg.mask_share
     latents = encoder(expression, log_total, hidden)
     apart = (network.completion(latents) - network.teacher(expression, log_total)).abs().mean(dim=2)
@@ -75,10 +78,15 @@ def _two_steps(
 
 
 def decoding(network: "JepaNetwork", batch: Mapping[str, Any]) -> Parts:
-    """The change of expression, from predicted latents; and cells, from the teacher's."""
+    """The change of expression, from predicted latents; and cells, from the teacher's.
+
+    The decoder begins at the mean control cell of the first batch that it is trained on.
+    """
     cfg = network.config
     require(batch, (*CELLS, *_of_actions(network)))
     control, perturbed = batch[keys.CONTROL_CELLS], batch[keys.PERTURBED_CELLS]
+    if network.training and not network.decoder.begun:
+        network.decoder.begin_at(control)
     latents = network.encode(control, batch[keys.CONTROL_LOG_TOTAL])
     action = network.action(batch[keys.CONDITIONS], batch.get(keys.FIELD))
     observed = mean_cell(perturbed, batch.get(keys.CELL_MASK)) - control.mean(dim=1)

@@ -16,6 +16,8 @@ RUN_FILE = "run.json"
 def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> bool:
     """Write a run's settings into its folder; whether there is a run to go on with.
 
+    A run that failed before its first checkpoint holds nothing, and another may begin in its place.
+
     Args:
         folder: of the run.
         settings: all of them, as plain values.
@@ -29,11 +31,13 @@ def claim(folder: Path, settings: dict[str, Any], *, resume: bool) -> bool:
     if not is_first():
         return resume
     if file.exists():
-        if not resume:
+        begun = any(folder.rglob("last.ckpt"))
+        if begun and not resume:
             raise ConfigError(f"{folder} holds a run already", remedy="add --resume, or give another folder")
-        _require_same(folder, _read(file), settings)
-        return (folder / "checkpoints" / "last.ckpt").exists()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        if begun or resume:
+            _require_same(folder, _read(file), settings)
+            return begun
+    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty, and holds no run", remedy="give another folder")
     write_text(file, json.dumps({"gnnvcell": __version__, "settings": settings}, indent=1) + "\n")
     return False

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gnnvcell.errors import ConfigError, GnnvcellWarning
+from gnnvcell.errors import ConfigError, GnnvcellError, GnnvcellWarning
 from gnnvcell.fitting import read_checkpoint
 from gnnvcell.models.state_transition import StateTransition
 from gnnvcell.training import TrainConfig, train
@@ -55,6 +55,15 @@ def test_the_folder_is_kept_to_its_run(files, run) -> None:
     (other / "note.txt").write_text("mine")
     with pytest.raises(ConfigError, match="not empty, and holds no run"):
         train(config(files), other, resume=True, progress=False)
+
+
+def test_a_run_that_failed_before_its_first_step_leaves_the_folder_free(files, tmp_path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(GnnvcellError, match="no file"):
+        train(config(files, data={"cells": str(tmp_path / "absent.h5ad")}), folder, progress=False)
+    assert (folder / "run.json").exists()
+    train(config(files), folder, progress=False)
+    assert "split" in json.loads((folder / "run.json").read_text())["settings"]["data"]
 
 
 def test_targets_without_features_are_counted_and_named(files, tmp_path) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gnnvcell import keys
-from gnnvcell.config import Config
+from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import ModelError
+from gnnvcell.graphs.deleting import same_edges
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._by_digest import GraphByDigest
 from gnnvcell.models.relations import links, tfidf_rows, unit_rows
@@ -21,8 +22,9 @@ from gnnvcell.ops.diffusion import personalised_pagerank, transition_weights
 
 Matrix = NDArray[np.float32]
 SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
-_SEEDS_AT_ONCE = 256
+_SEEDS_AT_ONCE, _MANY_SEEDS = 256, 32
 _ROWS_AT_ONCE = 512
+_READOUT_KEPT = 2500  # readout genes whose similarities are kept: 25 MB a relation
 _GRAPHS_KEPT = 2  # a benchmark fits several tables on one graph before it goes on to the next
 
 
@@ -69,8 +71,10 @@ class _Diffusion:
     def _rows(self, genes: NDArray[np.int64]) -> torch.Tensor:
         """(genes, nodes) profiles of genes that are in the relation."""
         seeds = torch.from_numpy(self.local[genes])
+        # Hubs spread a seed over most of a relation within a few steps: of many seeds dense steps are the faster ones.
+        method = "dense" if len(seeds) >= _MANY_SEEDS else "auto"
         mass = personalised_pagerank(
-            self.adjacency, self.probability, seeds, steps=self.config.steps, restart=self.config.restart
+            self.adjacency, self.probability, seeds, steps=self.config.steps, restart=self.config.restart, method=method
         )
         profile = (mass * self.discount[:, None]).clamp_min(0).sqrt().T
         return profile / profile.norm(dim=1, keepdim=True)
@@ -130,22 +134,27 @@ class GraphProfiles:
     Args:
         graph: the gene graph; weights must be >= 0.
         config: how profiles are made.
+        like: profiles of a graph with the same nodes; those of relations that have the same edges are taken from there.
 
     Raises:
         ModelError: no relation of the graph touches a gene.
     """
 
-    def __init__(self, graph: GeneGraph, config: ProfileConfig) -> None:
+    def __init__(self, graph: GeneGraph, config: ProfileConfig, like: "GraphProfiles | None" = None) -> None:
         self.graph = graph
+        self._readout: dict[str, tuple[str, Matrix]] = {}
         self._profiles: dict[str, _Diffusion | _Annotation] = {}
         self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
         for source, relation, destination in graph.etypes:
             if keys.GENE not in (source, destination):
                 continue
             if source == destination:
-                both = links(graph, relation)
-                self._profiles[relation] = _Diffusion(both, config)
-                self._neighbours = self._neighbours.maximum(both)
+                self._neighbours = self._neighbours.maximum(links(graph, relation))
+            if like is not None and relation in like._profiles and same_edges(graph, like.graph, relation):
+                self._profiles[relation] = like._profiles[relation]
+                self._readout |= {name: kept for name, kept in like._readout.items() if name == relation}
+            elif source == destination:
+                self._profiles[relation] = _Diffusion(links(graph, relation), config)
             else:
                 adjacency = graph.adjacency(relation)
                 incidence = adjacency if source == keys.GENE else adjacency.T.tocsr()
@@ -177,17 +186,30 @@ class GraphProfiles:
 
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""
-        genes = self.graph.vocab.lookup([str(name) for name in names])
-        total = np.zeros((len(genes), len(genes)), dtype=np.float32)
-        for profile in self._profiles.values():
-            rows = profile.short(genes)
-            for start in range(0, len(genes), _ROWS_AT_ONCE):
-                part = slice(start, start + _ROWS_AT_ONCE)
-                total[part] += (rows[part] @ rows.T).toarray()
+        total = np.zeros((len(names), len(names)), dtype=np.float32)
+        for relation in self._profiles:
+            self._add_readout_similarity(total, relation, np.asarray(names, dtype=str))
         np.fill_diagonal(total, 0)
         np.maximum(total, 0, out=total)
         total /= np.float32(len(self._profiles))
         return total
+
+    def _add_readout_similarity(self, total: Matrix, relation: str, names: NDArray) -> None:
+        """Add what one relation says; of not too many genes that is kept, for profiles that are made ``like`` these."""
+        digest = digest_of(names.tolist()) if len(names) <= _READOUT_KEPT else ""
+        if digest and relation in self._readout and self._readout[relation][0] == digest:
+            total += self._readout[relation][1]
+            return
+        rows = self._profiles[relation].short(self.graph.vocab.lookup(names.tolist()))
+        for start in range(0, len(names), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            block = (rows[part] @ rows.T).toarray()
+            if digest:
+                kept = self._readout.setdefault(relation, (digest, np.zeros_like(total)))
+                if kept[0] != digest:
+                    kept = self._readout[relation] = (digest, np.zeros_like(total))
+                kept[1][part] = block
+            total[part] += block
 
     def support(self, perturbations: Sequence[str] | NDArray, measured: Sequence[str] | NDArray) -> Matrix:
         """(perturbations,) number of measured perturbations that share an edge or a specific term with each."""

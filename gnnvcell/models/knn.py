@@ -1,5 +1,7 @@
 """Graph-kNN: the average of what was measured in a target's graph neighbours."""
 
+from copy import copy
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -7,8 +9,10 @@ from pydantic import Field
 
 from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
+from gnnvcell.graphs.deleting import same_edges
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.evidence import Evidence, column_of
 from gnnvcell.models.gene_mean import shrunk_gene_mean, shrunk_gene_variance
 from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, tfidf_rows
 from gnnvcell.models.targets import target_matrix
@@ -57,9 +61,36 @@ class Knn(EffectModel):
         self._variance = shrunk_gene_variance(residual, train.measured, self.config.prior_count)
         self._residual, self._measured = residual.astype(np.float32), train.measured.astype(np.float32)
         self._genes, self._graph = train.genes, graph
-        self._train_targets = target_matrix(graph, train.perturbations)
-        self._train_names = train.perturbations
-        require_gene_relations(graph, "knn")
+        self._train_targets, self._train_names = target_matrix(graph, train.perturbations), train.perturbations
+        self._links = {name: self._of_relation(graph, name) for name in require_gene_relations(graph, "knn")}
+
+    @property
+    def graph(self) -> GeneGraph:
+        """The gene graph that predictions read."""
+        return self._graph
+
+    def with_graph(self, graph: GeneGraph) -> "Knn":
+        """The fitted model on another graph of the same nodes: the same outcomes, averaged over its neighbours."""
+        other = copy(self)
+        other._graph = graph
+        other._links = {
+            name: self._links[name]
+            if name in self._links and same_edges(graph, self._graph, name)
+            else self._of_relation(graph, name)
+            for name in require_gene_relations(graph, "knn")
+        }
+        return other
+
+    def evidence(self, perturbation: str, gene: str) -> Evidence:
+        """Which training perturbations a prediction is made of: it is the gene's mean plus their contributions.
+
+        Raises:
+            ModelError: the gene is no readout gene.
+        """
+        column = column_of(gene, self._genes)
+        near = self._nearest(target_matrix(self._graph, [perturbation])).toarray()[0] * self._measured[:, column]
+        weight, outcome = near / (near.sum() + self.config.prior_count), self._residual[:, column]
+        return Evidence.of(self._train_names, weight, outcome, weight * outcome, float(self._mean[column]))
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """Average over neighbours; support is the sum of their similarities."""
@@ -75,17 +106,22 @@ class Knn(EffectModel):
 
     def _nearest(self, targets: sp.csr_matrix) -> sp.csr_matrix:
         """(perturbations, training perturbations) similarity, the k largest of each row."""
-        relations = require_gene_relations(self._graph, "knn")
-        total = sum(self._similarity(relation, targets) for relation in relations) / len(relations)
+        total = sum(self._similarity(relation, targets) for relation in self._links) / len(self._links)
         return _keep_largest(sp.csr_matrix(total), self.config.k)
 
     def _similarity(self, relation: str, targets: sp.csr_matrix) -> sp.csr_matrix:
+        matrix = self._links[relation]
         if is_gene_gene(self._graph, relation):
-            weight = links(self._graph, relation)
+            return sp.csr_matrix(targets @ matrix @ self._train_targets.T)
+        return sp.csr_matrix((targets @ matrix) @ (self._train_targets @ matrix).T)
+
+    def _of_relation(self, graph: GeneGraph, relation: str) -> sp.csr_matrix:
+        """(genes, genes) edges over the largest weight, or (genes, terms) tf-idf."""
+        if is_gene_gene(graph, relation):
+            weight = links(graph, relation)
             largest = weight.data.max(initial=0)
-            return sp.csr_matrix(targets @ weight @ self._train_targets.T / (largest if largest > 0 else 1))
-        terms = tfidf_rows(self._graph.adjacency(relation), max_term_genes=self.config.max_term_genes)
-        return sp.csr_matrix((targets @ terms) @ (self._train_targets @ terms).T)
+            return sp.csr_matrix(weight / (largest if largest > 0 else 1))
+        return tfidf_rows(graph.adjacency(relation), max_term_genes=self.config.max_term_genes)
 
 
 def _keep_largest(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:

@@ -1,6 +1,7 @@
 """Propagation: two-sided message passing of observed outcomes, with learned relations and a learned readout."""
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, gene_features
 from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models._learning import Pairs, learn_mixture, learn_readout
 from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
-from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
+from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.evidence import Evidence, column_of
 from gnnvcell.models.smoother import readout_operator, require_targets
 from gnnvcell.nn.outcome_readout import OutcomeReadout
 from gnnvcell.nn.relation_mixture import RelationMixture
@@ -63,6 +65,7 @@ class _Fitted:
     """What prediction needs."""
 
     train: EffectTable
+    outcomes: Outcomes
     maker: ChannelMaker
     spread: Tensor
     features: Tensor
@@ -159,7 +162,56 @@ class Propagation(EffectModel):
             all_kernels = self._kernels(similarity)
             maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]), all_kernels)
         prior = whole.prior(train.kind)
-        self._fitted = _Fitted(train, maker, spread, gene_features(whole, train.kind), expression, prior, unit)
+        features = gene_features(whole, train.kind)
+        self._fitted = _Fitted(train, whole, maker, spread, features, expression, prior, unit)
+
+    @property
+    def graph(self) -> GeneGraph:
+        """The gene graph that predictions read."""
+        return self._profiles.graph
+
+    @torch.no_grad()
+    def with_graph(self, graph: GeneGraph) -> "Propagation":
+        """The fitted model on another graph of the same nodes and relations: all that follows from the graph is made
+        again (profiles, similarities, messages), all that was learned stays (relation weights, readout, scales).
+        """
+        other, cfg, fitted = copy(self), self.config, self._fitted
+        other._profiles = GraphProfiles(graph, cfg.profiles, like=self._profiles)
+        other._rows = other._profiles.of_perturbations(fitted.train.perturbations)
+        similarity = torch.from_numpy(similarities(other._rows, other._rows))
+        similarity.diagonal(dim1=1, dim2=2).zero_()
+        operator = readout_operator(other._profiles.readout_similarity(fitted.train.genes), cfg.readout_power)
+        near = similarity.mean(dim=0) ** FIXED_POWERS[0]
+        maker = ChannelMaker(pass_over_readouts(fitted.outcomes, operator, near), self._kernels(similarity))
+        maker.halfway = fitted.maker.halfway
+        other._fitted = replace(fitted, maker=maker)
+        return other
+
+    def evidence(self, perturbation: str, gene: str, *, context: Context | str | None = None) -> Evidence:
+        """Which training perturbations a prediction rests on: how much of it goes when one of them is not heard.
+
+        The weight is the similarity (mean over relations, squared) as a share of that of all. Contributions do not add
+        up to the prediction, because the readout is not linear.
+
+        Raises:
+            ModelError: the gene is no readout gene, or the context is unknown.
+        """
+        fitted = self._fitted
+        column = column_of(gene, fitted.train.genes)
+        rows = self._profiles.of_perturbations(np.array([perturbation]))
+        similarity = torch.from_numpy(similarities(rows, self._rows))  # (relations, 1, train)
+        weight = similarity.mean(dim=0)[0] ** FIXED_POWERS[0]
+        heard = weight.nonzero()[:, 0]
+        one_less = similarity.repeat(1, len(heard) + 1, 1)
+        one_less[:, torch.arange(len(heard)), heard] = 0
+        names = np.full(len(heard) + 1, perturbation)
+        values = self._effects(one_less, names, self._context(context))[:, column]
+        gone = torch.zeros(len(weight))
+        gone[heard] = values[-1] - values[:-1]
+        outcome = fitted.outcomes.residual[:, column].numpy()
+        base = fitted.prior[column] if fitted.train.kind == "delta" else fitted.prior[column].sigmoid()
+        share = (weight / weight.sum().clamp_min(1e-30)).numpy()
+        return Evidence.of(fitted.train.perturbations, share, outcome, gone.numpy(), float(base), additive=False)
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, the learned mixtures."""
@@ -178,8 +230,14 @@ class Propagation(EffectModel):
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's prior moved by the messages."""
-        fitted = self._fitted
         similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
+        score = self._effects(similarity, names, context)
+        support = self._profiles.support(names, self._fitted.train.perturbations)
+        return Prediction(score.numpy(), names, self._fitted.train.genes, support)
+
+    def _effects(self, similarity: Tensor, names: NDArray, context: Context) -> Tensor:
+        """(perturbations, genes) effects of perturbations by their (relations, perturbations, train) similarity."""
+        fitted = self._fitted
         weights, row = self._readout_weights(*fitted.expression.parts(names, context))
         score = torch.empty(len(names), len(fitted.train.genes))
         for part in torch.arange(len(names)).split(PREDICTED_AT_ONCE):
@@ -188,10 +246,7 @@ class Propagation(EffectModel):
             found = channel_readout(sums, weights, None if row is None else row[part.numpy()])
             score[part] = torch.from_numpy(found)
         score.mul_(fitted.unit).add_(fitted.prior)
-        if fitted.train.kind != "delta":
-            score.sigmoid_()
-        support = self._profiles.support(names, fitted.train.perturbations)
-        return Prediction(score.numpy(), names, fitted.train.genes, support)
+        return score if fitted.train.kind == "delta" else score.sigmoid_()
 
     @torch.no_grad()
     def _readout_weights(self, gene: Tensor, target: Tensor) -> tuple[ReadoutWeights, NDArray[np.float32] | None]:

@@ -1,6 +1,8 @@
 """Smoother: multi-relational diffusion of training outcomes to an unseen perturbation, over both sides of the table."""
 
 
+from copy import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,8 +14,9 @@ from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._outcomes import Outcomes, check_trainable
-from gnnvcell.models._profiles import ProfileConfig, graph_profiles, similarities
+from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
+from gnnvcell.models.evidence import Evidence, column_of
 
 
 class SmootherConfig(Config):
@@ -72,25 +75,57 @@ class Smoother(EffectModel):
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
         """Keep the training residuals, and what the readout genes tell each other."""
         check_trainable(train)
+        self._train, self._outcomes = train, Outcomes.of(train)
         self._profiles = graph_profiles(graph, self.config.profiles)
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
-        self._train = train
-        self._rows = self._profiles.of_perturbations(train.perturbations)
-        outcomes = Outcomes.of(train)
-        self._mean = outcomes.gene_mean
-        operator = readout_operator(self._profiles.readout_similarity(train.genes), self.config.readout_power)
-        operator = torch.eye(len(train.genes)) + self.config.readout_weight * operator
-        self._message = outcomes.residual @ operator
-        self._evidence = outcomes.measured @ operator
-        evidence = torch.from_numpy(self._near(self._rows, hide_self=True)) @ self._evidence
+        self._pass()
+        evidence = torch.from_numpy(self._near(self._rows, hide_self=True)) @ self._heard
         present = evidence[evidence > 0]
         self._halfway = self.config.shrinkage * float(present.median()) if len(present) else 1.0
+
+    def _pass(self) -> None:
+        """Pass the training outcomes between readout genes, over the graph of the profiles."""
+        self._rows = self._profiles.of_perturbations(self._train.perturbations)
+        genes = self._train.genes
+        operator = readout_operator(self._profiles.readout_similarity(genes), self.config.readout_power)
+        operator = torch.eye(len(genes)) + self.config.readout_weight * operator
+        self._message = self._outcomes.residual @ operator
+        self._heard = self._outcomes.measured @ operator
+
+    @property
+    def graph(self) -> GeneGraph:
+        """The gene graph that predictions read."""
+        return self._profiles.graph
+
+    def with_graph(self, graph: GeneGraph) -> "Smoother":
+        """The fitted model on another graph of the same nodes: all that follows from the graph is made again, what was
+        learned from the training outcomes (gene means, shrinkage) stays.
+        """
+        other = copy(self)
+        other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
+        other._pass()
+        return other
+
+    def evidence(self, perturbation: str, gene: str) -> Evidence:
+        """Which training perturbations a prediction is made of: it is the gene's mean plus their contributions.
+
+        The outcome of a training perturbation is what it did to the gene and, by ``readout_weight``, to like genes.
+
+        Raises:
+            ModelError: the gene is no readout gene.
+        """
+        column = column_of(gene, self._train.genes)
+        near = self._near(self._profiles.of_perturbations(np.array([perturbation])))[0]
+        weight = near / max(float(near @ self._heard[:, column].numpy()) + self._halfway, 1e-30)
+        outcome = self._message[:, column].numpy()
+        base = float(self._outcomes.gene_mean[column])
+        return Evidence.of(self._train.perturbations, weight, outcome, weight * outcome, base)
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's mean plus the shrunken average of the messages."""
         near = torch.from_numpy(self._near(self._profiles.of_perturbations(names)))
-        evidence = (near @ self._evidence + self._halfway).clamp_min(torch.finfo(torch.float32).tiny)
-        answer = self._mean + (near @ self._message) / evidence
+        evidence = (near @ self._heard + self._halfway).clamp_min(torch.finfo(torch.float32).tiny)
+        answer = self._outcomes.gene_mean + (near @ self._message) / evidence
         support = self._profiles.support(names, self._train.perturbations)
         return Prediction(answer.numpy(), names, self._train.genes, support)
 

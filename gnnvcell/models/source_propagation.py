@@ -1,6 +1,7 @@
 """Source propagation: the perturbed gene is a source on the gene graph; what arrives is read out per gene."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,6 +214,17 @@ class SourcePropagation(EffectModel):
         self.network.eval()
         self._unit = objective.spread if train.kind == "delta" else 1.0
         self._graph, self._train, self._prior = graph, train, outcomes.prior(train.kind)
+
+    @property
+    def graph(self) -> GeneGraph:
+        """The gene graph that predictions read."""
+        return self._graph
+
+    def with_graph(self, graph: GeneGraph) -> "SourcePropagation":
+        """The trained network on another graph of the same nodes and relations."""
+        other = copy(self)
+        other._graph, other._paths = graph, Paths.of(graph, self.config.max_term_genes)
+        return other
 
     @torch.no_grad()
     def _predict(self, names: NDArray, context: Context) -> Prediction:

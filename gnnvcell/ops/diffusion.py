@@ -134,6 +134,7 @@ def personalised_pagerank(
     *,
     steps: int,
     restart: float,
+    method: str = "auto",
 ) -> Float[Tensor, "nodes seeds"]:
     """Where a walker is that starts at a seed and returns to it with probability ``restart`` before each step.
 
@@ -145,6 +146,7 @@ def personalised_pagerank(
         seeds: start node of each column.
         steps: number of steps, >= 0.
         restart: in (0, 1].
+        method: as of ``diffuse``.
 
     Returns:
         One column per seed.
@@ -162,4 +164,4 @@ def personalised_pagerank(
         raise ConfigError("bad diffusion", expected="0 < restart <= 1", found=str(restart))
     start = probability.new_zeros(adjacency.num_src, len(seeds))
     start[seeds, torch.arange(len(seeds), device=seeds.device)] = 1.0
-    return diffuse(adjacency, start, probability, steps=steps, restart=restart)
+    return diffuse(adjacency, start, probability, steps=steps, restart=restart, method=method)

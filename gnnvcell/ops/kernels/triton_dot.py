@@ -12,7 +12,17 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, end_piece, grid, merge_softmaxes, shape, softmaxes
+from gnnvcell.ops.kernels.triton_heads import (
+    absorb,
+    contiguous,
+    end_piece,
+    gather,
+    grid,
+    merge_softmaxes,
+    shape,
+    softmaxes,
+    within,
+)
 from gnnvcell.ops.kernels.triton_spmm import accumulator, add_pieces, partial_sums, piece_at, store_sum
 from gnnvcell.ops.row_pieces import RowPieces
 
@@ -169,26 +179,25 @@ def _dot_forward(
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
-    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
+    value_inside = within(head, value_column, H, DV, BLOCK_H, BLOCK_DV)
     ours = tl.load(query + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
     total = tl.full((BLOCK_E, BLOCK_H), 0.0, ACC)
     gathered = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        source = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
         place = at[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
-        address = key + source[:, None, None] * (H * D) + cell[None, :, :]
-        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        live = there[:, None] & (head < H)[None, :]
+        theirs = gather(key, source, there, cell, inside, H * D, ACC)
         s = tl.sum(theirs * ours[None, :, :], axis=2) * SM_SCALE
         tl.store(score + place, s, mask=live)
         best, total, shrink, part = absorb(s, live, best, total)
         if scale is not None:
             part *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
-        address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
-        given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        given = gather(value, source, there, value_cell, value_inside, H * DV, ACC)
         gathered = gathered * shrink[:, :, None] + part[:, :, None] * given
     end_piece(
         best,
@@ -244,19 +253,19 @@ def _dot_backward_rows(
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
-    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
+    value_inside = within(head, value_column, H, DV, BLOCK_H, BLOCK_DV)
     own = own_row * (H * DV) + value_cell
     pull = tl.load(grad + own, mask=value_inside, other=0.0).to(ACC)
     level = tl.sum(pull * tl.load(out + own, mask=value_inside, other=0.0), axis=1)
     total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        source = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
         place = at[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
-        address = value + source[:, None, None] * (H * DV) + value_cell[None, :, :]
-        given = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        live = there[:, None] & (head < H)[None, :]
+        given = gather(value, source, there, value_cell, value_inside, H * DV, ACC)
         share = tl.load(alpha + place, mask=live, other=0.0)
         gain = tl.sum(given * pull[None, :, :], axis=2)
         if scale is not None:
@@ -264,8 +273,7 @@ def _dot_backward_rows(
             gain *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         ds = share * (gain - level[None, :])
         tl.store(score_grad + place, ds, mask=live)
-        address = key + source[:, None, None] * (H * D) + cell[None, :, :]
-        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        theirs = gather(key, source, there, cell, inside, H * D, ACC)
         total += ds[:, :, None] * theirs
     summed = tl.sum(total, axis=0) * SM_SCALE
     store_sum(summed, query_grad, query_part, own_row, own_slot, H * D, cell, inside)
@@ -303,25 +311,24 @@ def _dot_backward_columns(
     column, value_column = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_DV)
     cell = head[:, None] * D + column[None, :]
     value_cell = head[:, None] * DV + value_column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
-    value_inside = (head < H)[:, None] & (value_column < DV)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
+    value_inside = within(head, value_column, H, DV, BLOCK_H, BLOCK_DV)
     key_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     value_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_DV), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        target = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        edge = tl.load(position + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        target = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
+        edge = tl.load(position + tl.minimum(at, stop - 1)).to(tl.int64)
         place = edge[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
+        live = there[:, None] & (head < H)[None, :]
         beta = tl.load(alpha + place, mask=live, other=0.0)
         if scale is not None:
             beta *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         ds = tl.load(score_grad + place, mask=live, other=0.0)
-        address = query + target[:, None, None] * (H * D) + cell[None, :, :]
-        asked = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        asked = gather(query, target, there, cell, inside, H * D, ACC)
         key_total += ds[:, :, None] * asked
-        address = grad + target[:, None, None] * (H * DV) + value_cell[None, :, :]
-        pull = tl.load(address, mask=live[:, :, None] & value_inside[None, :, :], other=0.0).to(ACC)
+        pull = gather(grad, target, there, value_cell, value_inside, H * DV, ACC)
         value_total += beta[:, :, None] * pull
     summed = tl.sum(key_total, axis=0) * SM_SCALE
     store_sum(summed, key_grad, key_part, own_row, own_slot, H * D, cell, inside)

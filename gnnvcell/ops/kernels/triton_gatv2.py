@@ -12,7 +12,17 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_heads import absorb, contiguous, end_piece, grid, merge_softmaxes, shape, softmaxes
+from gnnvcell.ops.kernels.triton_heads import (
+    absorb,
+    contiguous,
+    end_piece,
+    gather,
+    grid,
+    merge_softmaxes,
+    shape,
+    softmaxes,
+    within,
+)
 from gnnvcell.ops.kernels.triton_spmm import accumulator, add_pieces, partial_sums, piece_at, store_sum
 from gnnvcell.ops.row_pieces import RowPieces
 
@@ -164,7 +174,7 @@ def _gatv2_forward(
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
     ours = tl.load(dst + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     vector = tl.load(attn + cell, mask=inside, other=0.0).to(ACC)
     best = tl.full((BLOCK_E, BLOCK_H), -3.0e38, ACC)
@@ -172,11 +182,11 @@ def _gatv2_forward(
     gathered = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        source = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
         place = at[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
-        address = src + source[:, None, None] * (H * D) + cell[None, :, :]
-        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        live = there[:, None] & (head < H)[None, :]
+        theirs = gather(src, source, there, cell, inside, H * D, ACC)
         z = theirs + ours[None, :, :]
         s = tl.sum(tl.where(z > 0, z, SLOPE * z) * vector[None, :, :], axis=2)
         tl.store(score + place, s, mask=live)
@@ -238,7 +248,7 @@ def _gatv2_backward_rows(
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
     own = own_row * (H * D) + cell
     ours = tl.load(dst + own, mask=inside, other=0.0).to(ACC)
     pull = tl.load(grad + own, mask=inside, other=0.0).to(ACC)
@@ -248,11 +258,11 @@ def _gatv2_backward_rows(
     attn_total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        source = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        source = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
         place = at[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
-        address = src + source[:, None, None] * (H * D) + cell[None, :, :]
-        theirs = tl.load(address, mask=live[:, :, None] & inside[None, :, :], other=0.0).to(ACC)
+        live = there[:, None] & (head < H)[None, :]
+        theirs = gather(src, source, there, cell, inside, H * D, ACC)
         z = theirs + ours[None, :, :]
         share = tl.load(alpha + place, mask=live, other=0.0)
         gain = tl.sum(theirs * pull[None, :, :], axis=2)
@@ -297,23 +307,22 @@ def _gatv2_backward_columns(
     head = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     column = tl.arange(0, BLOCK_D)
     cell = head[:, None] * D + column[None, :]
-    inside = (head < H)[:, None] & (column < D)[None, :]
+    inside = within(head, column, H, D, BLOCK_H, BLOCK_D)
     ours = tl.load(src + own_row * (H * D) + cell, mask=inside, other=0.0).to(ACC)
     vector = tl.load(attn + cell, mask=inside, other=0.0).to(ACC)
     total = tl.full((BLOCK_E, BLOCK_H, BLOCK_D), 0.0, ACC)
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
-        target = tl.load(indices + at, mask=at < stop, other=0).to(tl.int64)
-        edge = tl.load(position + at, mask=at < stop, other=0).to(tl.int64)
+        there = at < stop
+        target = tl.load(indices + tl.minimum(at, stop - 1)).to(tl.int64)
+        edge = tl.load(position + tl.minimum(at, stop - 1)).to(tl.int64)
         place = edge[:, None] * H + head[None, :]
-        live = (at < stop)[:, None] & (head < H)[None, :]
+        live = there[:, None] & (head < H)[None, :]
         beta = tl.load(alpha + place, mask=live, other=0.0)
         if scale is not None:
             beta *= tl.load(scale + place, mask=live, other=0.0).to(ACC)
         ds = tl.load(score_grad + place, mask=live, other=0.0)
-        tile = target[:, None, None] * (H * D) + cell[None, :, :]
-        known = live[:, :, None] & inside[None, :, :]
-        z = tl.load(dst + tile, mask=known, other=0.0).to(ACC) + ours[None, :, :]
-        total += beta[:, :, None] * tl.load(grad + tile, mask=known, other=0.0).to(ACC)
+        z = gather(dst, target, there, cell, inside, H * D, ACC) + ours[None, :, :]
+        total += beta[:, :, None] * gather(grad, target, there, cell, inside, H * D, ACC)
         total += ds[:, :, None] * tl.where(z > 0, vector[None, :, :], SLOPE * vector[None, :, :])
     store_sum(tl.sum(total, axis=0), src_grad, src_part, own_row, own_slot, H * D, cell, inside)

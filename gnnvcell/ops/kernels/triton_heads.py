@@ -6,11 +6,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_spmm import accumulator, accumulator_type, edge_tile
+from gnnvcell.ops.kernels.triton_spmm import accumulator, accumulator_type, always, edge_tile
 from gnnvcell.ops.row_pieces import RowPieces
 
 # Heads whose padded features fit in this many values share a program.
-_MAX_HEADS_VALUES = 256
+_MAX_HEADS_VALUES = 128
 TILE_VALUES = 512  # edges x heads x features of a tile; see ``triton_spmm``
 
 
@@ -77,6 +77,26 @@ def merge_softmaxes(pieces: RowPieces, parts: Softmaxes, score: Tensor, out: Ten
         out,
         **shape(out, d),
     )
+
+
+@triton.jit
+@no_type_check
+def within(head, column, H: tl.constexpr, D: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_D: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Which values of a tile (heads, features) there are; where all are, the compiler knows it."""
+    if H % BLOCK_H == 0 and D == BLOCK_D:
+        return always(BLOCK_H)[:, None] & always(BLOCK_D)[None, :]
+    return (head < H)[:, None] & (column < D)[None, :]
+
+
+@triton.jit
+@no_type_check
+def gather(feat, node, live, cell, inside, WIDTH: tl.constexpr, ACC: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Features (edges, heads, d) of nodes, zero for lanes without an edge.
+
+    Those lanes read the node of the last edge: the masked loads of a tile would wait for each other.
+    """
+    tile = tl.load(feat + node[:, None, None] * WIDTH + cell[None, :, :], mask=inside[None, :, :], other=0.0)
+    return tl.where(live[:, None, None], tile.to(ACC), 0.0)
 
 
 @triton.jit

@@ -69,13 +69,13 @@ def _sddmm_kernel(
     for first in range(start, stop, BLOCK_E):
         at = first + tl.arange(0, BLOCK_E)
         live = at < stop
-        source = tl.load(indices + at, mask=live, other=0).to(OFFSET)
+        source = tl.load(indices + tl.minimum(at, stop - 1)).to(OFFSET)
         total = tl.full((BLOCK_E, BLOCK_D), 0.0, ACC)
         for left in range(0, d, BLOCK_D):
             column = left + tl.arange(0, BLOCK_D)
             inside = always(BLOCK_D) if EVEN else column < d
             ours = tl.load(dst_feat + own_row * d + column, mask=inside, other=0.0).to(ACC)
-            both = live[:, None] & inside[None, :]
-            theirs = tl.load(src_feat + source[:, None] * d + column[None, :], mask=both, other=0.0).to(ACC)
+            # Lanes without an edge read the last one, and store nothing: masked loads would wait for each other.
+            theirs = tl.load(src_feat + source[:, None] * d + column[None, :], mask=inside[None, :], other=0.0).to(ACC)
             total += theirs * ours[None, :]
         tl.store(out + at, tl.sum(total, axis=1).to(out.dtype.element_ty), mask=live)

@@ -206,9 +206,7 @@ def _spmm_kernel(
 
 @triton.jit
 @no_type_check
-def _messages(
-    at, live, indices, feat, weight, position, d, column, inside, ACC: tl.constexpr, OFFSET: tl.constexpr
-):  # type: ignore[no-untyped-def]
+def _messages(at, live, indices, feat, weight, position, d, column, inside, ACC: tl.constexpr, OFFSET: tl.constexpr):  # type: ignore[no-untyped-def]
     source = tl.load(indices + at, mask=live, other=0).to(OFFSET)
     tile = tl.load(feat + source[:, None] * d + column[None, :], mask=live[:, None] & inside[None, :], other=0.0)
     values = tile.to(ACC)

@@ -36,7 +36,7 @@ _ALL = (*_SHORT, torch.float64)
 TABLE: tuple[Choice, ...] = (
     Choice("sum", "cpu", _SHORT, "embedding_bag", ("torch_csr", "dgl", "triton"), "10 times DGL's weighted sum"),
     Choice("sum", "cpu", (torch.float64,), "torch_csr", ("embedding_bag", "dgl", "triton"), "vectorised for float64"),
-    Choice("sum", "cuda", _ALL, "triton", ("torch_csr",), "row-parallel, no atomics"),
+    Choice("sum", "cuda", _ALL, "triton", ("torch_csr",), "even pieces of rows, no atomics"),
     Choice("max", "cpu", _ALL, "dgl", ("torch",), "rare; DGL keeps which edge won"),
     Choice("max", "cuda", _ALL, "torch", (), "scatter; makes the messages of all edges"),
     Choice("edge_scores", "cpu", _ALL, "numba", ("dgl", "triton"), "reads each destination once"),

@@ -40,7 +40,9 @@ device = pytest.mark.parametrize(
         ),
     ],
 )
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float64: 1e-10}
+# Relative to the largest value expected. A device's float32 exponential errs by some units of the last place, where the
+# interpreter's is numpy's; terms of the order of 1 then add up to gradients of a tenth, with 3e-5 of them as the error.
+TOLERANCE = {torch.float32: 5e-5 if CUDA else 1e-5, torch.bfloat16: 1e-2, torch.float64: 1e-10}
 dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 NODES, IN_EDGES = 10, 75
 _hub = torch.arange(IN_EDGES) % NODES
@@ -53,6 +55,7 @@ HUB = GraphCase(
 )
 CASES = [case for case in GRAPH_CASES if max(case.num_src, case.num_dst) <= 30] + [HUB]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+HUB_EDGES = int(HUB.dst.bincount().max())
 BIPARTITE = next(case for case in CASES if case.name == "random, bipartite")
 
 
@@ -86,13 +89,15 @@ def sums_of(dtype):
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def close(ours, theirs, dtype, returned=None):
+def close(ours, theirs, dtype, returned=None, loosen=1.0):
     assert ours.dtype == (returned or dtype)
     assert ours.shape == theirs.shape
     assert bool(ours.isfinite().all())
     if ours.numel():
         error = (ours.double() - theirs).abs().max()
-        assert error <= TOLERANCE[dtype] * theirs.abs().max().clamp(min=0.1), f"{error} of {theirs.abs().max()}"
+        assert error <= loosen * TOLERANCE[dtype] * theirs.abs().max().clamp(min=0.1), (
+            f"{error} of {theirs.abs().max()}"
+        )
 
 
 def exact(*parts) -> list[Any]:
@@ -139,7 +144,7 @@ def check_spmm(rows, d, dtype):
     close(spmm.spmm_sum(*rows.forward, feat), weighted_sum(rows, feat64, torch.ones_like(weight64)), dtype)
 
 
-def check_gatv2(rows, heads, d, dtype, slope=0.2, scaled=True, shift=0.0):
+def check_gatv2(rows, heads, d, dtype, slope=0.2, scaled=True, shift=0.0, loosen=1.0):
     src, dst = (rows.random(count, heads, d, dtype=dtype) for count in (rows.num_src, rows.num_dst))
     src = src + shift
     attn, pull = rows.random(heads, d, dtype=dtype), rows.random(rows.num_dst, heads, d, dtype=dtype)
@@ -152,10 +157,10 @@ def check_gatv2(rows, heads, d, dtype, slope=0.2, scaled=True, shift=0.0):
     ours = additive.gatv2_backward(
         pull, *rows.forward, *rows.backward, rows.position, src, dst, attn, slope, alpha, out, scale
     )
-    check_gradients(ours, expected, wide, pull, dtype)
+    check_gradients(ours, expected, wide, pull, dtype, loosen)
 
 
-def check_dot(rows, heads, d, dv, dtype, scaled=True, shift=0.0):
+def check_dot(rows, heads, d, dv, dtype, scaled=True, shift=0.0, loosen=1.0):
     sm_scale = d**-0.5
     query, key = (rows.random(count, heads, d, dtype=dtype) for count in (rows.num_dst, rows.num_src))
     key = key + shift
@@ -169,15 +174,15 @@ def check_dot(rows, heads, d, dv, dtype, scaled=True, shift=0.0):
     ours = product.dot_backward(
         pull, *rows.forward, *rows.backward, rows.position, query, key, value, sm_scale, alpha, out, scale
     )
-    check_gradients(ours, expected, wide, pull, dtype)
+    check_gradients(ours, expected, wide, pull, dtype, loosen)
 
 
-def check_gradients(ours, expected, wide, pull, dtype):
+def check_gradients(ours, expected, wide, pull, dtype, loosen):
     assert (ours[3] is None) == (wide[3] is None)
     inputs = [part for part in wide if part is not None]
     theirs = torch.autograd.grad(expected, inputs, pull.double(), materialize_grads=True)
     for mine, reference in zip(ours, theirs, strict=False):
-        close(mine, reference, dtype)
+        close(mine, reference, dtype, loosen=loosen)
 
 
 @device
@@ -191,6 +196,33 @@ def test_weighted_sums_and_edge_products(device, case) -> None:
 @pytest.mark.parametrize("d", [1, 7, 64, 130])
 def test_weighted_sums_and_edge_products_of_any_width(device, dtype, d) -> None:
     check_spmm(Rows(HUB, device), d, dtype)
+
+
+MANY_PIECES = 8  # edges of each, so that a hub has more pieces than the tiles of the kernels below have lanes
+sizes = pytest.mark.parametrize(
+    ("size", "dtype"),
+    [
+        *((MANY_PIECES, dtype) for dtype in TOLERANCE),
+        *((size, torch.float32) for size in (HUB_EDGES - 1, HUB_EDGES, 1000)),
+    ],
+    ids=str,
+)
+
+
+@device
+@sizes
+def test_sums_over_hubs_in_pieces(device, dtype, size) -> None:
+    rows = Rows(HUB, device, torch.int32, strided=True, size=size)
+    assert (rows.forward[0].num_slots == 0) == (size >= HUB_EDGES)
+    check_spmm(rows, 64, dtype)
+
+
+@device
+@sizes
+def test_attention_over_hubs_in_pieces(device, dtype, size) -> None:
+    rows = Rows(HUB, device, torch.int32, strided=True, size=size)
+    check_gatv2(rows, 2, 32, dtype)
+    check_dot(rows, 2, 32, 5, dtype)
 
 
 @device
@@ -232,7 +264,9 @@ def test_slope_of_the_leaky_relu(device, slope) -> None:
 def test_scores_whose_exponentials_overflow(device) -> None:
     rows = Rows(HUB, device)
     check_gatv2(rows, 1, 5, torch.float64, shift=3000.0)
-    check_dot(rows, 1, 5, 5, torch.float64, shift=3000.0)
+    # Scores of some 10,000 are rounded by 2e-16 of that: their exponentials err by 2e-12, which a gradient multiplies
+    # by keys of 3000 where exact values cancel to nothing.
+    check_dot(rows, 1, 5, 5, torch.float64, shift=3000.0, loosen=100.0)
 
 
 @device
@@ -263,18 +297,21 @@ def test_short_integers_and_strided_features(device) -> None:
 
 
 @device
-def test_results_are_the_same_every_time(device) -> None:
-    rows = Rows(HUB, device)
+@pytest.mark.parametrize("size", [16, 1000])
+def test_results_are_the_same_every_time(device, size) -> None:
+    rows = Rows(HUB, device, size=size)
     feat, query = (rows.random(rows.num_src, 2, 16, dtype=torch.float32) for _ in range(2))
     vector = rows.random(2, 16, dtype=torch.float32)
 
     def run():
         out, alpha = additive.gatv2_forward(*rows.forward, feat, query, vector, 0.2)
-        return out, *additive.gatv2_backward(
+        *gradients, _ = additive.gatv2_backward(
             query, *rows.forward, *rows.backward, rows.position, feat, query, vector, 0.2, alpha, out
         )
+        sums = spmm.spmm_sum(*rows.forward, feat[:, 0]), sddmm.sddmm_dot(*rows.forward, feat[:, 0], query[:, 0])
+        return out, alpha, *gradients, *sums
 
-    for first, second in zip(run()[:4], run()[:4], strict=True):
+    for first, second in zip(run(), run(), strict=True):
         assert torch.equal(first, second)
 
 

@@ -85,7 +85,8 @@ def _by_actions(model: Any, pairs: list[tuple[str, str]], context: Any) -> list[
             remedy="take a trained StateTransition or Jepa model, or pairs of genes",
         )
     with torch.no_grad():
-        first, second = (model.actions_of([pair[side] for pair in pairs]) for side in (0, 1))
+        # At once: a model may read an action as a mixture of those that it was asked for last.
+        first, second = model.actions_of([pair[side] for side in (0, 1) for pair in pairs]).chunk(2)
         found = [model.effects_of_actions(one, context=context) for one in (first, second, first + second)]
     return [one.float().cpu().numpy() for one in found]
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,8 @@ class ScreenConfig(Config):
         doubles: number of pairs of targets that are also knocked down together.
         synergy, buffering: shares of the doubles that do more than the sum of their parts (1.5 times), and no more than
             the larger of them in every gene; the others are additive.
+        interactions: what decides which: "pairs" draws each double for itself, so that no model can know it of a double
+            that was not measured; "modules" draws each pair of modules, so that doubles of the same modules are alike.
     """
 
     world: SimulatorConfig = SimulatorConfig()
@@ -56,6 +59,7 @@ class ScreenConfig(Config):
     doubles: int = Field(default=0, ge=0)
     synergy: float = Field(default=0.25, ge=0, le=1)
     buffering: float = Field(default=0.25, ge=0, le=1)
+    interactions: Literal["pairs", "modules"] = "pairs"
 
     @property
     def cells(self) -> int:
@@ -104,7 +108,7 @@ def screen_truth(config: ScreenConfig) -> ScreenTruth:
     baseline = wiring.baseline + config.baseline_spread * rng.normal(size=expressed.shape)
     baseline = np.where(expressed, baseline, baseline + _SILENT)
     strength = np.exp(config.effect_spread * rng.normal(size=config.cell_types))
-    doubles, kinds = _doubles(config, downs)
+    doubles, kinds = _doubles(config, wiring, downs)
     names = wiring.genes[downs.targets]
     arms = np.array([*names, *(f"{names[a]}+{names[b]}" for a, b in doubles)])
     blocks = [
@@ -164,13 +168,17 @@ def cell_type_names(config: ScreenConfig) -> list[str]:
     return [f"type{c + 1}" for c in range(config.cell_types)]
 
 
-def _doubles(config: ScreenConfig, downs: KnockDowns) -> tuple[list[tuple[int, int]], list[str]]:
+def _doubles(config: ScreenConfig, wiring: Wiring, downs: KnockDowns) -> tuple[list[tuple[int, int]], list[str]]:
     rng = stream(config.world.seed, "doubles")
     chosen: dict[tuple[int, int], None] = {}
     while len(chosen) < config.doubles:
         a, b = sorted(rng.choice(len(downs.targets), 2, replace=False).tolist())
         chosen[a, b] = None
     draw = rng.random(len(chosen))
+    if config.interactions == "modules":
+        by_modules = rng.random((config.world.modules, config.world.modules))
+        modules = np.sort(wiring.module[downs.targets[np.array(list(chosen)).reshape(-1, 2)]], axis=1)
+        draw = by_modules[modules[:, 0], modules[:, 1]]
     kinds = np.select([draw < config.synergy, draw < config.synergy + config.buffering], [SYNERGY, BUFFERING], ADDITIVE)
     return list(chosen), kinds.tolist()
 

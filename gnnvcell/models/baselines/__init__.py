@@ -6,6 +6,7 @@ from gnnvcell.models.baselines.knn_embedding import KnnEmbedding, KnnEmbeddingCo
 from gnnvcell.models.baselines.latent_additive import LatentAdditive, LatentAdditiveConfig
 from gnnvcell.models.baselines.linear_gwp import LinearGWP, LinearGWPConfig
 from gnnvcell.models.baselines.no_change import NoChange, NoChangeConfig
+from gnnvcell.models.baselines.pair_rules import PairRules, PairRulesConfig
 from gnnvcell.models.baselines.perturbation_mean import CellMean, PerturbationMean, PerturbationMeanConfig
 from gnnvcell.models.baselines.random_forest import RandomForest, RandomForestConfig
 from gnnvcell.models.baselines.same_target_transfer import SameTargetTransfer, SameTargetTransferConfig
@@ -25,6 +26,8 @@ __all__ = [
     "LinearGWPConfig",
     "NoChange",
     "NoChangeConfig",
+    "PairRules",
+    "PairRulesConfig",
     "PerturbationMean",
     "PerturbationMeanConfig",
     "RandomForest",

@@ -62,6 +62,11 @@ def _add_reference(group: Any) -> None:
     group.add_argument(
         "--graph", metavar="DIR", help="saved gene graph: support is how many training perturbations it links to"
     )
+    group.add_argument(
+        "--uncertainty",
+        metavar="FILE",
+        help="effects of the same prediction (gnnvcell predict --output effects): scores their intervals and spreads",
+    )
     group.add_argument("--splits", type=int, default=5, metavar="N", help="split halves, for the ceiling (default: 5)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split halves (default: 0)")
     group.add_argument(
@@ -102,6 +107,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from gnnvcell.cli.fields import fields_of
     from gnnvcell.report.evaluation import EvaluationConfig, evaluate_files
     from gnnvcell.report.evaluation_tables import as_json, score_text
+    from gnnvcell.report.uncertainty_section import uncertainty_text
 
     fields = fields_of(arguments)
     changes = {name: getattr(arguments, f"pred_{name}") for name in ("perturbation", "control", "layer")}
@@ -116,9 +122,11 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     if arguments.json:
-        print(json.dumps(as_json(found.ours, found.official), indent=1))
+        print(json.dumps(as_json(found.ours, found.official, found.uncertainty), indent=1))
     elif not arguments.quiet:
         print(score_text(found.ours, found.official))
+        if found.uncertainty is not None:
+            print(f"\n{uncertainty_text(found.uncertainty)}")
         print(f"\nscores.json and CSV files: {arguments.out}" + (f"\npage: {found.page}" if found.page else ""))
     return 0
 
@@ -128,7 +136,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "scorers": arguments.scorer,
         "page": not arguments.no_page,
         **{name: getattr(arguments, name) for name in ("train", "split", "part", "dataset", "support", "graph")},
-        **{name: getattr(arguments, name) for name in ("de_real", "de_pred", "cache")},
+        **{name: getattr(arguments, name) for name in ("de_real", "de_pred", "cache", "uncertainty")},
         "ours": {
             "splits": arguments.splits,
             "seed": arguments.seed,

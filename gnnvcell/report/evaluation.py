@@ -20,6 +20,7 @@ from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.measured_neighbours import measured_neighbours
 from gnnvcell.report.evaluation_page import write_evaluation_page
 from gnnvcell.report.evaluation_tables import write_tables
+from gnnvcell.report.stated_uncertainty import score_effects_file
 from gnnvcell.tasks.cell_scores import CellScores
 from gnnvcell.tasks.de_tables import DETables
 from gnnvcell.tasks.official.pair import official_cells, official_pairs
@@ -27,6 +28,7 @@ from gnnvcell.tasks.official.scores import OfficialScores
 from gnnvcell.tasks.official.vcc2025 import Vcc2025Config, score_vcc2025
 from gnnvcell.tasks.official.vcc2026 import Vcc2026Config, score_vcc2026
 from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
+from gnnvcell.tasks.uncertainty import UncertaintyScores
 
 Scorer = Literal["ours", "vcc2025", "vcc2026"]
 SUPPORT = "support"
@@ -47,6 +49,7 @@ class EvaluationConfig(Config):
         cache: folder of what is known of the real cells; ``out/cache`` when left out.
         de_real: table of differential expression of the real cells.
         de_pred: the same of the prediction.
+        uncertainty: file of the predicted effects with their spreads and intervals; scored by the same true effects.
         page: also draw figures and write the page.
         ours: settings of our scores.
         vcc2025: settings of cell-eval.
@@ -63,6 +66,7 @@ class EvaluationConfig(Config):
     cache: Path | None = None
     de_real: Path | None = None
     de_pred: Path | None = None
+    uncertainty: Path | None = None
     page: bool = True
     ours: PredictedCellsConfig = PredictedCellsConfig()
     vcc2025: Vcc2025Config = Vcc2025Config()
@@ -77,11 +81,13 @@ class Evaluation:
         page: evaluate.html; None where it was not asked for.
         ours: our scores, if they were asked for.
         official: scores of official scorers, one for each cell type.
+        uncertainty: of the predicted effects, if a file of them was given.
     """
 
     page: Path | None
     ours: CellScores | None
     official: list[OfficialScores]
+    uncertainty: UncertaintyScores | None = None
 
 
 def evaluate_files(
@@ -122,6 +128,9 @@ def evaluate_files(
     ours = None
     if "ours" in config.scorers:
         ours = _score_ours(guess, truth, train, parts, config, cache, progress)
+    stated = None
+    if config.uncertainty is not None and ours is not None:
+        stated = score_effects_file(config.uncertainty, ours)
     official = _score_official(guess, truth, train, parts, config, out, cache, progress)
     provenance = {
         "prediction": str(predicted),
@@ -131,12 +140,12 @@ def evaluate_files(
         "settings": config.model_dump(mode="json", exclude_none=True),
         **(extras or {}),
     }
-    write_tables(out, ours, official, provenance=provenance)
+    write_tables(out, ours, official, provenance=provenance, uncertainty=stated)
     page = None
     if config.page:
         title = f"Evaluation of {Path(predicted).name}"
-        page = write_evaluation_page(out, ours, official, title=title, extras=provenance)
-    return Evaluation(page, ours, official)
+        page = write_evaluation_page(out, ours, official, title=title, extras=provenance, uncertainty=stated)
+    return Evaluation(page, ours, official, stated)
 
 
 def open_predicted(path: str | Path, fields: FieldsConfig) -> Cells:
@@ -162,6 +171,8 @@ def _check(config: EvaluationConfig) -> None:
     for first, second in (("train", "split"), ("support", "graph")):
         if getattr(config, first) and getattr(config, second):
             raise ConfigError(f"--{first} and --{second} exclude each other", remedy="give one of the two")
+    if config.uncertainty is not None and "ours" not in config.scorers:
+        raise ConfigError("--uncertainty is scored by our scorer, which was not asked for", remedy="--scorer ours")
 
 
 def _parts(config: EvaluationConfig, truth: Cells, fields: FieldsConfig) -> NDArray:

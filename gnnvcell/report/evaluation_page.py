@@ -21,8 +21,10 @@ from gnnvcell.report.evaluation_tables import (
 from gnnvcell.report.figures import FigureWriter, figure_writer
 from gnnvcell.report.html import DataTable, document, folded, paragraphs, section, tables_block
 from gnnvcell.report.provenance import provenance_rows
+from gnnvcell.report.uncertainty_section import uncertainty_section
 from gnnvcell.tasks.cell_scores import CellScores
 from gnnvcell.tasks.official.scores import OfficialScores
+from gnnvcell.tasks.uncertainty import UncertaintyScores
 
 PAGE = "evaluate.html"
 _STRATA_METRICS = (
@@ -42,6 +44,7 @@ def write_evaluation_page(
     *,
     title: str,
     extras: Mapping[str, Any] | None = None,
+    uncertainty: UncertaintyScores | None = None,
 ) -> Path:
     """Write figures and the page ``evaluate.html``.
 
@@ -51,13 +54,14 @@ def write_evaluation_page(
         official: scores of official scorers, in folders of ``out``.
         title: of the page.
         extras: provenance: command, files, digests, settings.
+        uncertainty: scores of what the prediction says of its error.
 
     Returns:
         The path of the page.
     """
     out, parts = Path(out), []
     if ours is not None:
-        parts += _our_sections(ours, figure_writer(out / "plots"))
+        parts += _our_sections(ours, uncertainty, figure_writer(out / "plots"))
     for scorer, group in groupby(official, key=lambda part: part.scorer):
         tables = list(group)
         notes = dict.fromkeys(note for part in tables for note in part.notes)
@@ -91,7 +95,7 @@ def _finding(scores: CellScores, metric: str) -> list[str]:
     return [f"{name[0].upper()}{name[1:]} {value:.3f}" + (f"; {', '.join(texts)}." if texts else ".")]
 
 
-def _our_sections(scores: CellScores, write: FigureWriter) -> list[str]:
+def _our_sections(scores: CellScores, uncertainty: UncertaintyScores | None, write: FigureWriter) -> list[str]:
     text = (
         "Floors need no model: no change, and the mean effect of perturbations. The ceiling is what one half of the "
         "real cells scores against the other half, corrected to whole samples: Spearman-Brown for correlations and "
@@ -110,6 +114,8 @@ def _our_sections(scores: CellScores, write: FigureWriter) -> list[str]:
         by_support = _strata(scores, scores.by_support, "support", "graph support")
         caption = "The same along the measured evidence that the graph brings to a perturbation."
         parts.append(section("Where the graph knows much and where little", write(by_support, "by-support", caption)))
+    if uncertainty is not None:
+        parts.append(uncertainty_section(uncertainty, write))
     single = folded("Scores of single perturbations", tables_block([perturbation_table(scores)]))
     return [*parts, section("Every perturbation", single)]
 

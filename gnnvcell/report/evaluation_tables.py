@@ -12,6 +12,7 @@ from gnnvcell.files import write_text
 from gnnvcell.report.html import Cell, DataTable
 from gnnvcell.tasks.cell_scores import EFFECT_SIZE, HEADLINE, SUPPORT, CellScores
 from gnnvcell.tasks.official.scores import OfficialScores
+from gnnvcell.tasks.uncertainty import PAIRS, UncertaintyScores
 
 OURS = "ours"
 TITLES = {
@@ -57,7 +58,12 @@ def _number(value: float) -> str:
 
 
 def write_tables(
-    out: Path, ours: CellScores | None, official: Sequence[OfficialScores], *, provenance: Mapping[str, Any]
+    out: Path,
+    ours: CellScores | None,
+    official: Sequence[OfficialScores],
+    *,
+    provenance: Mapping[str, Any],
+    uncertainty: UncertaintyScores | None = None,
 ) -> list[Path]:
     """Write ``scores.json``, and CSV files of every scorer in its folder.
 
@@ -66,6 +72,8 @@ def write_tables(
         ours: scores of ``PredictedCells``: ours/scores.csv, per_perturbation.csv, by_effect_size.csv, by_support.csv.
         official: scores of official scorers: scores.csv and per_perturbation.csv in their folders in ``out``.
         provenance: plain values for the JSON file.
+        uncertainty: of the predicted effects: uncertainty/per_perturbation.csv, by_spread.csv, nominal.csv, and for
+            each curve its share kept and errors.
     """
     tables: dict[str, pd.DataFrame] = {}
     if ours is not None:
@@ -75,12 +83,27 @@ def write_tables(
     for part in official:
         folder = part.folder.relative_to(out)
         tables |= {f"{folder}/scores": part.table, f"{folder}/per_perturbation": part.per_perturbation}
-    everything = {"scores": as_json(ours, official), "provenance": dict(provenance)}
+    if uncertainty is not None:
+        tables |= {f"uncertainty/{name}": table for name, table in _uncertainty_tables(uncertainty).items()}
+    everything = {"scores": as_json(ours, official, uncertainty), "provenance": dict(provenance)}
     paths = [write_text(out / f"{name}.csv", table.to_csv()) for name, table in tables.items()]
     return [*paths, write_text(out / "scores.json", json.dumps(everything, indent=1) + "\n")]
 
 
-def as_json(ours: CellScores | None, official: Sequence[OfficialScores]) -> dict[str, Any]:
+def _uncertainty_tables(scores: UncertaintyScores) -> dict[str, pd.DataFrame]:
+    tables = {"per_perturbation": scores.per_perturbation}
+    if len(scores.by_spread):
+        tables |= {"by_spread": scores.by_spread.set_index("spread"), "nominal": scores.nominal.set_index("level")}
+    for name, curve in scores.curves.items():
+        if name != PAIRS:  # of as many lines as pairs
+            table = pd.DataFrame({"kept": curve.kept, "error": curve.error, "best": curve.best})
+            tables[f"error_by_{name}"] = table.set_index("kept")
+    return tables
+
+
+def as_json(
+    ours: CellScores | None, official: Sequence[OfficialScores], uncertainty: UncertaintyScores | None = None
+) -> dict[str, Any]:
     """All scores as plain values; what is not defined is null."""
     found: dict[str, Any] = {}
     if ours is not None:
@@ -92,6 +115,8 @@ def as_json(ours: CellScores | None, official: Sequence[OfficialScores]) -> dict
             "by_support": _records(ours.by_support),
             "notes": ours.notes,
         }
+    if uncertainty is not None:
+        found["uncertainty"] = {"level": uncertainty.level, "metrics": _plain(uncertainty.metrics)}
     for part in official:
         found.setdefault(part.scorer, []).append(
             {

@@ -49,9 +49,10 @@ def diffuse(
 ) -> Float[Tensor, "*groups nodes d"]:
     """``x_0 = state``, ``x_{t+1} = restart * state + (1 - restart) * A x_t`` with ``(A x)[v] = sum_u w[uv] x[u]``.
 
-    [Page 1999; Gasteiger et al., APPNP, ICLR 2019.] Dense states are handled in groups of 64 columns, which are
-    repacked once, not per step. Where most of the state is zero and the steps are few, only nodes that mass has reached
-    are visited ("frontier"); the result is the same up to rounding. Differentiable in state and weight (dense).
+    [Page 1999; Gasteiger et al., APPNP, ICLR 2019.] On the CPU, dense states are handled in groups of 64 columns,
+    which are repacked once, not per step. Where most of the state is zero and the steps are few, only nodes that mass
+    has reached are visited ("frontier"); the result is the same up to rounding. Differentiable in state and weight
+    (dense).
 
     Args:
         adjacency: edges of a square relation.
@@ -79,7 +80,7 @@ def diffuse(
                 "the frontier has no gradient and holds (nodes, d) states on the CPU", remedy='method="dense"'
             )
         return _along_frontier(adjacency, state, weight, steps, restart)
-    if state.dim() > 2 or state.shape[1] <= 2 * _GROUP:
+    if state.dim() > 2 or state.shape[1] <= 2 * _GROUP or state.device.type == "cuda":  # whose kernel cuts columns
         return _dense(adjacency, state, weight, steps, restart)
     groups = [_dense(adjacency, part.contiguous(), weight, steps, restart) for part in state.split(_GROUP, dim=1)]
     return torch.cat(groups, dim=1)

@@ -18,12 +18,16 @@ from gnnvcell.models.baselines import (
     RandomForest,
     SameTargetTransfer,
 )
+from gnnvcell.models.calibrated import CalibratedModel, calibrate, cross_calibrate
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
+from gnnvcell.models.conformal import Calibration, ConformalConfig, Intervals
+from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
 from gnnvcell.models.jepa import Jepa, JepaConfig
 from gnnvcell.models.knn import Knn, KnnConfig
 from gnnvcell.models.logistic import Logistic, LogisticConfig
 from gnnvcell.models.perturbation_blind import PerturbationBlind, PerturbationBlindConfig
+from gnnvcell.models.predicted_effects import PredictedEffects, predicted_effects
 from gnnvcell.models.propagation import Propagation, PropagationConfig
 from gnnvcell.models.ridge import Ridge, RidgeConfig
 from gnnvcell.models.smoother import Smoother, SmootherConfig
@@ -38,12 +42,18 @@ __all__ = [
     "CELL_MODELS",
     "MODELS",
     "Additive",
+    "CalibratedModel",
+    "Calibration",
     "CellMean",
     "CellModel",
+    "ConformalConfig",
     "ContextMean",
     "EffectModel",
+    "Ensemble",
+    "EnsembleConfig",
     "GeneMean",
     "GeneMeanConfig",
+    "Intervals",
     "Jepa",
     "JepaConfig",
     "Knn",
@@ -58,6 +68,7 @@ __all__ = [
     "PerturbationBlind",
     "PerturbationBlindConfig",
     "PerturbationMean",
+    "PredictedEffects",
     "Prediction",
     "Propagation",
     "PropagationConfig",
@@ -74,7 +85,10 @@ __all__ = [
     "StateEmbeddingModel",
     "StateTransition",
     "StateTransitionConfig",
+    "calibrate",
+    "cross_calibrate",
     "find_model",
+    "predicted_effects",
 ]
 
 

@@ -14,6 +14,7 @@ from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import EffectModel, EffectPredictor, Prediction
 from gnnvcell.models.conformal import Calibration, ConformalConfig, Intervals, Over
+from gnnvcell.models.ensemble import Ensemble
 from gnnvcell.models.residuals import Residuals, residuals_of
 
 
@@ -74,7 +75,7 @@ def calibrate(
 
 
 def cross_calibrate(
-    make: Callable[[], EffectModel],
+    make: Callable[[], EffectModel | Ensemble],
     train: EffectTable,
     graph: GeneGraph,
     config: ConformalConfig | None = None,
@@ -90,7 +91,7 @@ def cross_calibrate(
     but without the guarantee of ``calibrate`` [Barber et al., Ann. Stat. 2021, section 3].
 
     Args:
-        make: makes a new model, such as ``Knn``.
+        make: makes a new model of effects, such as ``Knn``, or an ensemble of such.
         train: training effects.
         graph: the gene graph.
         config: settings.

@@ -199,13 +199,13 @@ class JepaForecaster:
         return next(self.network.parameters()).device
 
     def conditions_of(self, names: NDArray) -> PerturbationBatch:
-        """Perturbations by their names, as the network takes them."""
-        return self.conditions([Perturbation.parse(str(name)) for name in names])
+        """Perturbations by their names, as the network takes them, on its device."""
+        return self.conditions([Perturbation.parse(str(name)) for name in names]).to(self.device)
 
     def conditions(self, perturbations: Sequence[Perturbation]) -> PerturbationBatch:
         """Perturbations as the network takes them."""
         parts = self.parts
-        return PerturbationBatch.of(perturbations, genes=parts.targets, compounds=parts.compounds).to(self.device)
+        return PerturbationBatch.of(perturbations, genes=parts.targets, compounds=parts.compounds)
 
     def pool(self, context: Cells | ad.AnnData | str | None) -> ControlPool:
         """Control cells to begin from: given ones, or those that the model kept of a cell type of training.

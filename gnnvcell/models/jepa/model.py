@@ -307,6 +307,16 @@ class Jepa(CellModel):
         return self._ready().network
 
     @property
+    def parts(self) -> JepaParts:
+        """All of the fitted model but its weights."""
+        return self._ready().parts
+
+    @property
+    def forecaster(self) -> JepaForecaster:
+        """The fitted network with what its predictions begin from."""
+        return self._ready()
+
+    @property
     def history(self) -> str:
         """The stages that the weights went through, in words; a control is named as such."""
         return trained_stages(self._ready().parts.stages, self.config)

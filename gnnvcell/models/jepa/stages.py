@@ -129,6 +129,7 @@ class Stages:
 
         folder = self._of(stage)
         goes_on = resume and folder is not None and (folder / _CHECKPOINTS / _LAST).is_file()
+        self.network.train()
         self.network.set_stage(stage)
         result = fit(self.network, *loaders, config=settings, out_dir=folder, resume=goes_on, progress=progress)
         self.done.append(stage)

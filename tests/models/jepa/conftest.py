@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from gnnvcell import keys
+from gnnvcell.data.cells import Cells
 from gnnvcell.features import FeatureTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models.jepa import JepaConfig, JepaFacts, JepaNetwork
+from gnnvcell.models.jepa import Jepa, JepaConfig, JepaFacts, JepaNetwork
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 from gnnvcell.perturbation import Perturbation
 
@@ -108,5 +111,56 @@ def batch(conditions):
             keys.CONDITIONS: conditions(*labels),
             keys.FIELD: torch.randn(len(labels), len(GENES) + 1, generator=generator).abs(),
         }
+
+    return made
+
+
+# --- whole models, of cells
+
+
+STAGE = {"max_steps": 4, "val_every": 2, "patience": None, "loggers": [], "log_every": 2}
+STAGES = dict.fromkeys(("pretrain", "action", "decode"), STAGE)
+PER_SET = {"v0.2": {"sets_per_batch": 8}, "v0.3": {"sets_per_batch": 8}, "graph": {"set_size": 4, "sets_per_batch": 4}}
+
+
+def screen(*, contexts: tuple[str, ...] = ("a",), seed: int = 0, targets: int = 10) -> ad.AnnData:
+    """Counts of controls and knock-downs, a few of each in two batches."""
+    rng = np.random.default_rng(seed)
+    rows, obs = [], []
+    for context in contexts:
+        for name in ["non-targeting"] * 3 + GENES[:targets]:
+            for number in range(6):
+                rate = np.full(len(GENES), 5.0)
+                if name != "non-targeting":
+                    rate[GENES.index(name)] = 0.5
+                rows.append(rng.poisson(rate))
+                obs.append((name, context, f"b{number % 2}"))
+    frame = pd.DataFrame(obs, columns=pd.Index(["target_gene", "cell_type", "batch"]))
+    frame.index = frame.index.astype(str)
+    return ad.AnnData(np.array(rows, dtype=np.float32), obs=frame, var=pd.DataFrame(index=pd.Index(GENES)))
+
+
+@pytest.fixture(scope="session")
+def cells() -> Cells:
+    return Cells.of(screen())
+
+
+@pytest.fixture(scope="session")
+def gene_sets(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sets") / "sets.gmt"
+    sets = {"first": GENES[:6], "second": GENES[4:10], "third": GENES[8:14], "tiny": GENES[:2]}
+    path.write_text("".join(f"{name}\t-\t" + "\t".join(genes) + "\n" for name, genes in sets.items()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def new(graph, gene_sets):
+    """(preset, settings) -> a model that is not fitted."""
+    table = FeatureTable(np.array(GENES[:13]), np.random.default_rng(1).normal(size=(13, 5)), "drawn")
+
+    def made(preset: str, **settings) -> Jepa:
+        own = {**QUICK, **OWN[preset], **PER_SET[preset], **STAGES, "validation": 0.2, **settings}
+        features = {} if preset == "graph" else {"esm": table}
+        return Jepa(JepaConfig.preset(preset, **own), graph=graph, features=features, gene_sets=gene_sets)
 
     return made

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from gnnvcell.cli.fields import add_field_arguments, fields_of
 
 if TYPE_CHECKING:
-    from gnnvcell.data.cells import Cells
     from gnnvcell.data.effects import EffectTable
     from gnnvcell.graphs.gene_graph import GeneGraph
     from gnnvcell.models.base import EffectPredictor
@@ -39,6 +38,9 @@ def add_model_arguments(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--data", metavar="FILE", help="training effects (.h5ad of an effect table), or cells")
     verb.add_argument("--graph", metavar="DIR", help="a saved gene graph")
+    verb.add_argument(
+        "--hold-out", nargs="+", default=[], metavar="NAME", help="perturbations that the fit does not see"
+    )
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the fit (default: 0)")
     verb.add_argument(
         "--set",
@@ -92,24 +94,27 @@ def _fitted(arguments: argparse.Namespace, graph: "GeneGraph") -> ScreenModel:
 
     kind = MODELS.get(arguments.model)
     config = kind.config_class.parse(apply_overrides({}, arguments.overrides))
-    model = kind(config).fit(_training(arguments), graph, seed=arguments.seed)
+    table = _without(_training(arguments), arguments.hold_out)
+    model = kind(config).fit(table, graph, seed=arguments.seed)
     identity = {
         "name": arguments.model,
         "settings": config.digest(),
         "data": sha256_of(arguments.data),
+        "held out": " ".join(arguments.hold_out),
         "graph": graph.digest,
         "seed": str(arguments.seed),
     }
     return ScreenModel(model, graph, identity)
 
 
-def _training(arguments: argparse.Namespace) -> "EffectTable | Cells":
-    """An effect table, or cells, whichever the file holds."""
+def _training(arguments: argparse.Namespace) -> "EffectTable":
+    """Training effects: a table of them, or those of cells, whichever the file holds."""
     import h5py
 
     from gnnvcell import keys
     from gnnvcell.data.cells import Cells
     from gnnvcell.data.effects import EffectTable
+    from gnnvcell.data.pseudobulk import cell_effects
     from gnnvcell.files import require_file
 
     path = Path(arguments.data)
@@ -117,7 +122,19 @@ def _training(arguments: argparse.Namespace) -> "EffectTable | Cells":
         with h5py.File(path, "r") as file:
             if f"uns/{keys.EFFECT_KIND}" in file:
                 return EffectTable.load(path)
-    return Cells.open(path, fields_of(arguments))
+    return cell_effects(Cells.open(path, fields_of(arguments)))
+
+
+def _without(table: "EffectTable", names: list[str]) -> "EffectTable":
+    import numpy as np
+
+    from gnnvcell.errors import ConfigError, did_you_mean
+
+    for name in names:
+        if name not in table.perturbations:
+            known = sorted(set(table.perturbations.tolist()))
+            raise ConfigError(f"{name!r} of --hold-out is not in the data", remedy=did_you_mean(name, known))
+    return table.take(~np.isin(table.perturbations, names))
 
 
 def context_of(arguments: argparse.Namespace) -> Any:

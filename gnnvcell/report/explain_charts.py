@@ -45,8 +45,10 @@ def explanation_chart(found: Explanation, *, width: float) -> Figure:
     title = f"{found.perturbation} → {found.gene}: {effects}"
     left.set_title(title if wide else textwrap.fill(title, 44), loc="left", fontsize=10.5)
     columns_of_legend = 3 if wide else 2
+    sign = np.sign(found.predicted - found.bare)
+    handles = _legend(found.graph, against=any(sign * effect < 0 for _, _, effect in found.graph.edges(data="effect")))
     figure.legend(
-        handles=_legend(found.graph), loc="outside lower left", ncols=columns_of_legend, frameon=False, fontsize=8
+        handles=handles, loc="outside lower left", ncols=columns_of_legend, frameon=False, fontsize=8
     )
     return figure
 
@@ -106,21 +108,20 @@ def _draw_sources(axes: Axes, sources: pd.DataFrame) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("effect that a source brings")
     axes.set_title("sources", loc="left", fontsize=10.5)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.02 - 0.5 / len(rows)))
     tidy(axes)
 
 
-def _legend(graph: "nx.DiGraph") -> list[Line2D]:
+def _legend(graph: "nx.DiGraph", *, against: bool) -> list[Line2D]:
     there = {role for _, role in graph.nodes(data="role")}
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=8, label=role)
         for role, (colour, marker) in _ROLES.items()
         if role in there
     ]
-    handles += [
-        Line2D([], [], color=BLUE, linewidth=2.5, label="carries the prediction"),
-        Line2D([], [], color=ORANGE, linewidth=2.5, label="pulls against it"),
-    ]
+    handles.append(Line2D([], [], color=BLUE, linewidth=2.5, label="carries the prediction"))
+    if against:
+        handles.append(Line2D([], [], color=ORANGE, linewidth=2.5, label="pulls against it"))
     if any(kind == "outcome" for _, _, kind in graph.edges(data="kind")):
         handles.append(Line2D([], [], color=INK, linewidth=1.2, dashes=(3, 2), label="measured outcome"))
     return handles

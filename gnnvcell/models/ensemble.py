@@ -25,7 +25,7 @@ from gnnvcell.models.cell_model import CELL_MODELS, CellModel
 from gnnvcell.models.model_folder import HEAD_FILE, MODEL_FOLDER
 
 _RUN_FILE = "ensemble.json"
-_LAST_CHECKPOINT = Path("checkpoints") / "last.ckpt"
+_LAST_CHECKPOINT = "last.ckpt"
 
 
 class EnsembleConfig(Config):
@@ -189,7 +189,7 @@ class Ensemble:
         kind: Any = self._kind
         if (folder / MODEL_FOLDER / HEAD_FILE).is_file():
             return kind.load(folder / MODEL_FOLDER)
-        goes_on = (folder / _LAST_CHECKPOINT).exists()
+        goes_on = any(folder.rglob(_LAST_CHECKPOINT))  # of the run, or of one of its stages
         member = kind(self._settings)
         member.fit(data, graph, seed=seed, out_dir=folder, resume=goes_on, progress=progress)
         member.save(folder / MODEL_FOLDER)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -81,3 +82,11 @@ def test_a_folder_of_something_else(cells: Cells, graph, tmp_path) -> None:
     (folder / "ensemble.json").write_text(json.dumps({**config().model_dump(mode="json"), "seed": 4}))
     with pytest.raises(ConfigError, match=r"other settings\n  expected: seed = 4\n  found: seed = 0"):
         Ensemble(config()).fit(cells, graph, out_dir=folder, resume=True)
+
+
+def test_a_member_that_was_interrupted_goes_on(ensemble: Ensemble, cells: Cells, graph, tmp_path) -> None:
+    folder = tmp_path / "e"
+    Ensemble(config()).fit(cells, graph, seed=1, out_dir=folder)
+    shutil.rmtree(folder / "member-1" / "model")  # as if it had stopped before its end
+    resumed = Ensemble(config()).fit(cells, graph, seed=1, out_dir=folder, resume=True)
+    assert (resumed.predict(NAMES).values == ensemble.predict(NAMES).values).all()

@@ -102,7 +102,7 @@ def test_encoder_in_bfloat16() -> None:
         found = model(hetero)
     found.float().square().sum().backward()
     torch.testing.assert_close(found.detach().float().cpu(), expected, rtol=0.1, atol=0.1)
-    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters() if p.numel())
 
 
 def test_operations() -> None:

@@ -143,6 +143,7 @@ def _steps(
     """Perturbations, as many at a time as memory allows; features of targets are made once."""
     count, (number, size) = len(conditions), sets.values.shape[:2]
     device = sets.values.device
+    conditions = conditions.to(device)
     together = max(1, _CELLS_AT_ONCE // max(1, number * size))
     with torch.inference_mode():
         described = network.targets() if network.targets is not None else None

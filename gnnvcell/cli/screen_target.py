@@ -17,7 +17,7 @@ from gnnvcell.cli.screen_model import add_model_arguments, context_of, model_of
 if TYPE_CHECKING:
     from gnnvcell.screens.goal import Goal
 
-SHOWN = ("rank", "perturbation", "score", "score_sd", "remaining", "size", "support")
+SHOWN = ("rank", "perturbation", "score", "score_sd", "remaining", "size", "support", "action_distance")
 
 
 def add_verb(verbs: Any) -> None:
@@ -39,6 +39,12 @@ def add_verb(verbs: Any) -> None:
     verb.add_argument("--centred", action="store_true", help="take off what all perturbations do")
     verb.add_argument("--doubles", type=int, default=0, metavar="N", help="also predict and rank the N best pairs")
     verb.add_argument("--doubles-from", type=int, default=500, metavar="N", help="best singles that are paired (500)")
+    verb.add_argument(
+        "--search",
+        choices=("cem", "gradient"),
+        help="of a model with actions (ST, JEPA): search among all, and rank the perturbations next to the best",
+    )
+    verb.add_argument("--nearest", type=int, default=20, metavar="N", help="perturbations next to it (default: 20)")
     add_output_arguments(verb)
     verb.set_defaults(run=run_target)
 
@@ -96,6 +102,7 @@ def run_target(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell screen target``."""
     from gnnvcell.errors import ConfigError
     from gnnvcell.report.screen_charts import target_chart
+    from gnnvcell.screens.search import SearchConfig, search_screen
     from gnnvcell.screens.target import TargetConfig, target_screen
 
     settings = ("measure", "centred", "doubles", "doubles_from", "support_above")
@@ -104,18 +111,27 @@ def run_target(arguments: argparse.Namespace) -> int:
     if goal is None:
         raise ConfigError("there is no goal", expected="cells, files or a signature", remedy="see --help")
     screened = model_of(arguments)
-    context = context_of(arguments)
-    result = target_screen(
-        screened.model,
-        goal,
-        gallery_of(arguments.gallery, screened, "--gallery"),
-        context=context,
-        config=config,
-        keep_in=kept_in(arguments.out),
-        model_key=model_key(screened),
-        progress=not arguments.quiet,
-    )
+    gallery, context = gallery_of(arguments.gallery, screened, "--gallery"), context_of(arguments)
+    bar = not arguments.quiet
+    if arguments.search:
+        search = SearchConfig.parse({"method": arguments.search, "nearest": arguments.nearest, "seed": arguments.seed})
+        result = search_screen(
+            screened.model, goal, gallery, context=context, config=config, search=search, progress=bar
+        )
+        print(f"the best action reaches {result.provenance['reached']:.3f}, what it stands for need not exist")
+    else:
+        result = target_screen(
+            screened.model,
+            goal,
+            gallery,
+            context=context,
+            config=config,
+            keep_in=kept_in(arguments.out),
+            model_key=model_key(screened),
+            progress=bar,
+        )
     about = result.provenance
     print(f"{goal}: {about['shared_genes']} genes are the model's, with {about['share_of_change']:.0%} of the change\n")
-    finish(result, target_chart(result.table, goal=goal.name, top=arguments.top), SHOWN, arguments)
+    shown = [name for name in SHOWN if name in result.table]
+    finish(result, target_chart(result.table, goal=goal.name, top=arguments.top), shown, arguments)
     return 0

@@ -1,6 +1,7 @@
 """StateTransition: STATE's transition model with the gene graph in it, from cells to predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
 from gnnvcell.models.state_transition.predictor import TransitionPredictor
+from gnnvcell.models.state_transition.steering import encoded_actions, steered_effects
 from gnnvcell.models.target_names import seen_targets
 from gnnvcell.models.validation_cells import divided
 
@@ -283,6 +285,47 @@ class StateTransition(CellModel):
             progress: a bar on stderr.
         """
         return self._ready().predict_cells(path, perturbations, contexts=contexts, cells=cells, progress=progress)
+
+    def actions_of(self, perturbations: Sequence[str] | NDArray) -> Tensor:
+        """(perturbations, h) vectors of perturbations, as the network adds them to the states of cells.
+
+        With the pooling "sum" the vector of a combination is the sum of those of its targets.
+
+        Raises:
+            ModelError: the model was not fitted, or reads a field, which is no vector to search in.
+        """
+        predictor = self._ready()
+        return encoded_actions(predictor.network.eval(), predictor.conditions_of(np.asarray(perturbations, dtype=str)))
+
+    def effects_of_actions(self, actions: Tensor, *, context: Cells | ad.AnnData | str | None = None) -> Tensor:
+        """(n, genes) changes of mean expression that the network predicts under any vectors, differentiable in them.
+
+        Over fewer control cells than ``predict`` (``steering.STEERED_CELLS``), and without its fallback.
+
+        Args:
+            actions: (n, h) vectors of the kind of ``actions_of``.
+            context: as of ``predict``.
+        """
+        predictor = self._ready()
+        parts = predictor.parts
+        return steered_effects(
+            predictor.network.eval(),
+            predictor.pool(context),
+            actions,
+            size=parts.config.set_size,
+            batches=list(parts.batches),
+        )
+
+    @property
+    def graph(self) -> GeneGraph | None:
+        """The gene graph that predictions read; None where the settings read none."""
+        return self._ready().parts.graph
+
+    def with_graph(self, graph: GeneGraph) -> "StateTransition":
+        """The trained model over another graph of the same nodes and relations; nothing is trained again."""
+        other = copy(self)
+        other._predictor = self._ready().with_graph(graph)
+        return other
 
     @property
     def target_sum(self) -> float:

@@ -192,10 +192,11 @@ class TransitionNetwork(nn.Module):
                 raise ModelError("the network reads a field, and there is none", remedy="give field=")
             total = total + self.field_encoder(field)
         if self.batch_encoder is not None:
-            total = total + self._of_batch(batch, len(conditions))
+            total = total + self.encode_batches(batch, len(conditions))
         return total
 
-    def _of_batch(self, batch: Tensor | None, sets: int) -> Tensor:
+    def encode_batches(self, batch: Int[Tensor, " sets"] | None, sets: int) -> Float[Tensor, "sets h"]:
+        """Vectors of batches, of a network that reads them; the mean of all for batches that training did not have."""
         assert self.batch_encoder is not None
         table = self.batch_encoder.weight
         mean = table.mean(dim=0)

@@ -77,7 +77,9 @@ class TrainConfig(Config):
         graph: folder of a saved gene graph, or a recipe (.toml) to build one from.
         source_dir: folder of the recipe's files.
         features: "esm" and "compound" to files of features.
-        fit: settings of training.
+        gene_sets: GMT file for the pathway layer of a JEPA; the graph's pathways when left out.
+        fit: settings of training; of a JEPA those of where it is carried out, since each stage has its own
+            (``model.pretrain``, ``model.action``, ``model.decode``).
         init_from: checkpoint of another run, whose weights are taken over by name and shape.
         tuning: adapt a trained model instead; ``model``, ``graph``, ``features`` and ``init_from`` are then its own.
     """
@@ -87,6 +89,7 @@ class TrainConfig(Config):
     graph: str | None = None
     source_dir: str | None = None
     features: dict[str, FeatureFile] = Field(default_factory=dict)
+    gene_sets: str | None = None
     fit: FitConfig = FitConfig()
     init_from: str | None = None
     tuning: TuningConfig | None = None
@@ -108,7 +111,8 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _tunes_or_trains(self) -> "TrainConfig":
         if self.tuning is not None:
-            given = [name for name in ("model", "graph", "features", "init_from") if getattr(self, name)]
+            own = ("model", "graph", "features", "gene_sets", "init_from")
+            given = [name for name in own if getattr(self, name)]
             if given:
                 raise ValueError(f"a tuned model brings its own {given[0]}: leave it out")
         return self

@@ -1,7 +1,7 @@
 """train: a run from its settings to a model in a folder."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gnnvcell.fitting.processes import is_first
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.cell_model import CELL_MODELS
+from gnnvcell.models.jepa import Jepa, JepaConfig
 from gnnvcell.models.model_folder import MODEL_FOLDER
 from gnnvcell.models.state_transition import StateTransition, StateTransitionConfig
 from gnnvcell.perturbation import Mode
@@ -35,33 +36,54 @@ class TrainResult:
     Args:
         model: with the weights of its best validation.
         folder: of the run; the model is in its "model".
-        fit: what training says.
+        fits: stage to what training says of it; a model that is trained at once has one stage, "".
         transfer: which weights came from another run; None where none were to.
     """
 
-    model: StateTransition
+    model: StateTransition | Jepa
     folder: Path
-    fit: FitResult
+    fits: Mapping[str, FitResult]
     transfer: TransferReport | None = None
 
+    @property
+    def fit(self) -> FitResult:
+        """What training says of the last stage."""
+        return list(self.fits.values())[-1]
+
     def __str__(self) -> str:
-        fit = self.fit
         lines = [] if self.transfer is None else [str(self.transfer)]
-        ended = "stopped early" if fit.stopped_early else "ended"
-        lines.append(f"{ended} after {fit.steps:,} steps; this session took {fit.seconds:,.0f} s")
-        if fit.best_score is not None:
-            lines.append(f"best validation score {fit.best_score:.4g}, at step {fit.best_step:,}")
+        lines += [_said(stage, fit) for stage, fit in self.fits.items()]
+        if isinstance(self.model, Jepa):
+            lines.append(self.model.history)
         return "\n".join([*lines, f"the model is in {self.folder / MODEL_FOLDER}"])
 
 
-def train(config: TrainConfig, out_dir: str | Path, *, resume: bool = False, progress: bool = True) -> TrainResult:
+def _said(stage: str, fit: FitResult) -> str:
+    ended = "stopped early" if fit.stopped_early else "ended"
+    said = f"{stage}: " if stage else ""
+    said += f"{ended} after {fit.steps:,} steps; this session took {fit.seconds:,.0f} s"
+    if fit.best_score is not None:
+        said += f"\nbest validation score {fit.best_score:.4g}, at step {fit.best_step:,}"
+    return said
+
+
+def train(
+    config: TrainConfig,
+    out_dir: str | Path,
+    *,
+    stages: Sequence[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> TrainResult:
     """Carry out a training run.
 
-    The folder: ``run.json`` (all settings), ``checkpoints/``, ``metrics.csv``, ``tensorboard/`` and ``model/``.
+    The folder: ``run.json`` (all settings), ``checkpoints/``, ``metrics.csv``, ``tensorboard/`` (of a JEPA in a folder
+    for each stage) and ``model/``.
 
     Args:
         config: settings.
         out_dir: folder of the run.
+        stages: of a JEPA, which to train; those before them are in the folder already. All when left out.
         resume: go on with the run that is there, or begin it where there is none.
         progress: show bars on stderr.
 
@@ -70,35 +92,46 @@ def train(config: TrainConfig, out_dir: str | Path, *, resume: bool = False, pro
         GnnvcellError: as of reading cells, graph and features, and of the model's ``fit``.
     """
     folder = Path(out_dir)
-    settings = resolved(config)
-    goes_on = claim(folder, settings, resume=resume)
+    kind = None if config.tuning is not None else model_class(config.model)
+    if stages is not None and kind is not Jepa:
+        raise ConfigError("only a JEPA is trained in stages", remedy='leave the stages out, or set model.name = "jepa"')
+    goes_on = claim(folder, resolved(config), resume=resume or stages is not None)
     cells, held_out = read_cells(config.data)
     if config.tuning is not None:
         model = StateTransition.load(config.tuning.run)
         result = tune(
             model, cells, held_out, config.tuning, config.fit, out_dir=folder, resume=goes_on, progress=progress
         )
-        return _kept(TrainResult(model, folder, result))
-    features = {name: _table(name, file, cells) for name, file in config.features.items()}
-    model = StateTransition(model_config(config.model), graph=_graph(config, progress), features=features)
+        return _kept(TrainResult(model, folder, {"": result}))
+    model = _made(config, cells, progress)
     reports: list[TransferReport] = []
 
     def begin(network: nn.Module) -> None:
         if config.init_from is not None and not goes_on:
             reports.append(init_from(network, config.init_from))
 
-    model.fit(
-        cells,
-        seed=config.fit.seed,
-        validation=held_out,
-        training=config.fit,
-        begin=begin,
-        out_dir=folder,
-        resume=goes_on,
-        progress=progress,
-    )
-    assert model.result is not None
-    return _kept(TrainResult(model, folder, model.result, reports[0] if reports else None))
+    common: dict[str, Any] = {
+        "seed": config.fit.seed, "validation": held_out, "training": config.fit, "begin": begin, "out_dir": folder,
+        "progress": progress,
+    }  # fmt: skip
+    if isinstance(model, Jepa):
+        fits = model.fit(cells, stages=stages, resume=resume, **common).results
+    else:
+        model.fit(cells, resume=goes_on, **common)
+        assert model.result is not None
+        fits = {"": model.result}
+    return _kept(TrainResult(model, folder, fits, reports[0] if reports else None))
+
+
+def _made(config: TrainConfig, cells: Cells, progress: bool) -> StateTransition | Jepa:
+    """The model, not fitted."""
+    features = {name: _table(name, file, cells) for name, file in config.features.items()}
+    own, graph = model_config(config.model), _graph(config, progress)
+    if isinstance(own, JepaConfig):
+        return Jepa(own, graph=graph, features=features, gene_sets=config.gene_sets)
+    if config.gene_sets is not None:
+        raise ConfigError("gene_sets are for the pathway layer of a JEPA", remedy="leave them out")
+    return StateTransition(own, graph=graph, features=features)
 
 
 def _kept(result: TrainResult) -> TrainResult:
@@ -107,19 +140,30 @@ def _kept(result: TrainResult) -> TrainResult:
     return result
 
 
-def model_config(settings: Mapping[str, Any]) -> StateTransitionConfig:
+def model_class(settings: Mapping[str, Any]) -> type[StateTransition] | type[Jepa]:
+    """The kind of model that "name" names.
+
+    Raises:
+        ConfigError: there is none of that name (with the nearest), or it is not trained this way.
+    """
+    name = settings.get("name", DEFAULT_MODEL)
+    kind = CELL_MODELS.get(name)
+    if not issubclass(kind, StateTransition | Jepa):
+        raise ConfigError(f"{name!r} is not trained this way", expected="state_transition or jepa")
+    return kind
+
+
+def model_config(settings: Mapping[str, Any]) -> StateTransitionConfig | JepaConfig:
     """The model's configuration from "name", "preset" and its settings.
 
     Raises:
         ConfigError: an unknown model, preset or setting (with the nearest), or a bad value.
     """
-    values = dict(settings)
-    name, preset = values.pop("name", DEFAULT_MODEL), values.pop("preset", None)
-    if CELL_MODELS.get(name) is not StateTransition:
-        raise ConfigError(f"{name!r} is not trained this way", expected=DEFAULT_MODEL)
-    if preset is not None:
-        return StateTransitionConfig.preset(preset, **values)
-    return StateTransitionConfig.parse(values, where="model")
+    kind: Any = model_class(settings).config_class
+    values = {name: value for name, value in settings.items() if name not in ("name", "preset")}
+    if "preset" in settings:
+        return kind.preset(settings["preset"], **values)
+    return kind.parse(values, where="model")
 
 
 def resolved(config: TrainConfig) -> dict[str, Any]:

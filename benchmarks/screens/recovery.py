@@ -68,15 +68,15 @@ def graph_of(folder: Path) -> GeneGraph:
 def target_recovery(world: World, graph: GeneGraph, models: Sequence[str], *, seed: int = 0) -> pd.DataFrame:
     """Rank of the true knock-down among all, for every held-out one, its signature as measured in the cells.
 
-    A held-out knock-down is "learned" where training has an effective knock-down of the same complex: the model then
-    has seen what its module does. It is "null" where it regulates nothing, so that there is nothing to find.
+    What a model can have learned of a held-out knock-down is told by its ``mates``: effective knock-downs of the same
+    complex in training. It is "null" where it regulates nothing, so that there is nothing to find.
 
     Returns:
-        model, graph ("real", "permuted"), perturbation, rank, learned, null.
+        model, graph ("real", "permuted"), perturbation, rank, mates, null.
     """
     effects = world.effects("delta")
     train, held_out = effects.of_split("train"), effects.of_split("test").perturbations
-    gallery, learned, null = effects.perturbations.tolist(), *_strata(world, train)
+    gallery, mates, null = effects.perturbations.tolist(), *_strata(world, train)
     rows = []
     for name in models:
         for control in ("real", "permuted"):
@@ -88,20 +88,20 @@ def target_recovery(world: World, graph: GeneGraph, models: Sequence[str], *, se
                 at = np.flatnonzero(table["perturbation"] == query)[0]
                 tied = np.isclose(table["score"], table["score"].iloc[at], rtol=0, atol=1e-9)
                 rank = float(table["rank"].to_numpy()[tied].mean())
-                about = {"rank": rank, "learned": learned[query], "null": null[query]}
+                about = {"rank": rank, "mates": mates[query], "null": null[query]}
                 rows.append({"model": name, "graph": control, "perturbation": query, **about})
     return pd.DataFrame(rows)
 
 
-def _strata(world: World, train: EffectTable) -> tuple[dict[str, bool], dict[str, bool]]:
-    """Knock-down to whether training has one of its complex that does something, and to whether it does nothing."""
+def _strata(world: World, train: EffectTable) -> tuple[dict[str, int], dict[str, bool]]:
+    """Knock-down to its mates in training (none for one that does nothing), and to whether it does nothing."""
     wiring, downs = world.truth.wiring, world.truth.knockdowns
     names = world.truth.targets.tolist()
     null = dict(zip(names, downs.null.tolist(), strict=True))
     complexes = dict(zip(names, wiring.complex[downs.targets].tolist(), strict=True))
     trained = Counter(complexes[name] for name in train.perturbations.tolist() if not null[name])
-    learned = {name: complexes[name] >= 0 and not null[name] and trained[complexes[name]] > 0 for name in names}
-    return learned, null
+    mates = {name: 0 if null[name] or complexes[name] < 0 else trained[complexes[name]] for name in names}
+    return mates, null
 
 
 def targets(seeds: int, models: Sequence[str]) -> str:
@@ -117,7 +117,8 @@ def targets(seeds: int, models: Sequence[str]) -> str:
     chance = retrieval_chance(500, (TOP,))
     everything = pd.concat(found, ignore_index=True)
     strata = {
-        "module learned": everything["learned"],
+        "module learned: 1 mate or more in training": everything["mates"] >= 1,
+        "2 mates or more": everything["mates"] >= 2,
         "all that do something": ~everything["null"],
         "all": everything["rank"] > 0,
     }
@@ -136,7 +137,7 @@ def targets(seeds: int, models: Sequence[str]) -> str:
 
 
 def _hits(table: pd.DataFrame) -> pd.Series:
-    learned: Any = table[table["learned"]]
+    learned: Any = table[table["mates"] >= 1]
     return (learned["rank"] <= TOP).groupby([learned["model"], learned["graph"]]).mean().round(3)
 
 

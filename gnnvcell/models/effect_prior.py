@@ -1,6 +1,7 @@
 """EffectPrior: effects of perturbations by a model of effects that never saw them, those of training too."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +61,28 @@ class EffectPrior:
         folds = min(folds, len(names))
         self._fold = {one: at % folds for at, one in enumerate(ordered)}
         self._without: dict[int, EffectModel] = {}
+        self._read: GeneGraph | None = None
         self._of_all = self._fitted(np.ones(len(train.perturbations), dtype=bool))
 
     def _fitted(self, rows: NDArray[np.bool_]) -> EffectModel:
         return MODELS.get(self._name)().fit(self._train.take(np.flatnonzero(rows)), self._graph, seed=self._seed)
+
+    def with_graph(self, graph: GeneGraph) -> "EffectPrior":
+        """The same fitted models, reading another graph of the same nodes and relations.
+
+        Raises:
+            ModelError: on ``effects``, the models cannot.
+        """
+        other = copy(self)
+        other._read = graph
+        return other
+
+    def _reading(self, model: EffectModel) -> EffectModel:
+        if self._read is None or not model.uses_graph:
+            return model
+        if not hasattr(model, "with_graph"):
+            raise ModelError(f"{self._name} cannot read another graph than that of its fit")
+        return model.with_graph(self._read)  # type: ignore[attr-defined]
 
     def effects(self, perturbations: Sequence[str] | NDArray, context: str | None = None) -> PriorEffects:
         """Effects of perturbations in a cell type of training, each by a model that did not see it."""
@@ -73,7 +92,7 @@ class EffectPrior:
         fold = np.array([self._fold.get(str(name), -1) for name in names])
         for number in np.unique(fold).tolist():
             rows = np.flatnonzero(fold == number)
-            found = self._model(number).predict(names[rows], context=context)
+            found = self._reading(self._model(number)).predict(names[rows], context=context)
             values[rows], support[rows] = found.values, found.support
         return PriorEffects(values, support)
 

@@ -1,6 +1,8 @@
 """Jepa: a latent world model of the cell, from cells to predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ from gnnvcell.models.jepa.parts import JepaParts
 from gnnvcell.models.jepa.pathways import pathways_of
 from gnnvcell.models.jepa.stages import Stages, require_stages, trained_stages
 from gnnvcell.models.model_genes import ModelGenes, columns_of
+from gnnvcell.models.other_graph import network_on
 from gnnvcell.models.set_batches import SetBatches, SetFacts
 from gnnvcell.models.target_names import seen_targets
 from gnnvcell.models.validation_cells import divided
@@ -290,6 +293,18 @@ class Jepa(CellModel):
             context: as of ``predict``; where latents are of single cells, 16 of them are begun from.
         """
         return self._decoded().effects_of_actions(actions, context)
+
+    @property
+    def graph(self) -> GeneGraph | None:
+        """The gene graph that predictions read; None where the settings read none."""
+        return self._ready().parts.graph
+
+    def with_graph(self, graph: GeneGraph) -> "Jepa":
+        """The trained model over another graph of the same nodes and relations; nothing is trained again."""
+        other, forecaster = copy(self), self._ready()
+        parts = replace(forecaster.parts, graph=graph)
+        other._forecaster = JepaForecaster(network_on(forecaster.network, graph), parts)
+        return other
 
     @property
     def target_sum(self) -> float:

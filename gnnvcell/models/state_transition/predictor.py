@@ -1,6 +1,7 @@
 """TransitionPredictor: a trained network with all that its predictions begin from."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from gnnvcell import keys
 from gnnvcell.data.cells import Cells, as_cells
 from gnnvcell.errors import ModelError
+from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import Prediction
 from gnnvcell.models.control_pool import ControlPool, known_pool
 from gnnvcell.models.effect_prior import EffectPrior
 from gnnvcell.models.measured_neighbours import support_of
+from gnnvcell.models.other_graph import network_on
 from gnnvcell.models.predicted_cells import PredictedCells, cells_of, write_cells
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
@@ -56,6 +59,15 @@ class TransitionPredictor:
                 name, parts.effects, parts.graph, folds=parts.config.folds, seed=parts.seed
             )
         return self._priors[name]
+
+    def with_graph(self, graph: GeneGraph) -> "TransitionPredictor":
+        """The trained network and its fitted priors over another graph of the same nodes and relations."""
+        config = self.parts.config
+        used = {config.field_model} if "field" in config.encoders else set()
+        used |= {str(config.fallback)} if self.parts.gate is not None else set()
+        other = TransitionPredictor(network_on(self.network, graph), replace(self.parts, graph=graph))
+        other._priors = {name: self.prior(name).with_graph(graph) for name in used}
+        return other
 
     def predict(
         self, perturbations: Sequence[str] | NDArray, context: Cells | ad.AnnData | str | None = None

@@ -110,7 +110,7 @@ class Calibration:
     def spread(self, prediction: Prediction) -> NDArray[np.float32]:
         """(perturbations, genes) standard deviation of the error of a prediction."""
         self._require_genes(prediction)
-        return self.scale.of(len(prediction.perturbations), prediction.spread).astype(np.float32)
+        return self.scale.of(len(prediction.perturbations), prediction.spread)
 
     def intervals(self, prediction: Prediction, level: float = 0.9, *, over: Over | None = None) -> Intervals:
         """Intervals of a prediction.
@@ -124,8 +124,8 @@ class Calibration:
         scores = np.abs(self.residuals.error) / self._own_scale
         wide = self.spread(prediction) * self._quantiles(prediction, scores, level, over)
         return Intervals(
-            (prediction.values - wide).astype(np.float32),
-            (prediction.values + wide).astype(np.float32),
+            (prediction.values - wide).astype(np.float32, copy=False),
+            (prediction.values + wide).astype(np.float32, copy=False),
             level,
             prediction.perturbations,
             prediction.genes,
@@ -137,18 +137,22 @@ class Calibration:
         measured = np.isfinite(self.residuals.error)
         size = _root_mean(self.residuals.error.astype(np.float64) ** 2, measured)
         expected = _root_mean(self._own_scale**2, measured)
-        own = _root_mean(self.spread(prediction).astype(np.float64) ** 2, np.ones(prediction.values.shape, dtype=bool))
+        own = np.sqrt(np.mean(self.spread(prediction) ** 2, axis=1, dtype=np.float64))
         found = self._quantiles(prediction, (size / expected)[:, None], level, "perturbation")
         return (own * found[:, 0]).astype(np.float32)
 
-    def _quantiles(self, prediction: Prediction, scores: NDArray, level: float, over: Over) -> NDArray[np.float64]:
+    def _quantiles(self, prediction: Prediction, scores: NDArray, level: float, over: Over) -> NDArray[np.float32]:
         """(perturbations, genes or 1) the quantile that belongs to each prediction."""
         _require_level(level)
         edges = np.asarray(self.config.support_edges, dtype=np.float64)
         stratum, new = (np.searchsorted(edges, s, side="right") for s in (self.residuals.support, prediction.support))
-        found = {int(one): self._quantile(scores, stratum == one, level, over, int(one)) for one in np.unique(new)}
-        width = len(next(iter(found.values()))) if found else 1
-        return np.stack([found[int(one)] for one in new]) if found else np.zeros((0, width))
+        found = {
+            int(one): self._quantile(scores, stratum == one, level, over, int(one)).astype(np.float32)
+            for one in np.unique(new)
+        }
+        if len(found) == 1:  # as usual; a genome of predictions is not to be held once more
+            return np.broadcast_to(next(iter(found.values())), (len(new), scores.shape[1] if over == "gene" else 1))
+        return np.stack([found[int(one)] for one in new]) if found else np.zeros((0, 1), np.float32)
 
     def _quantile(
         self, scores: NDArray, rows: NDArray[np.bool_], level: float, over: Over, stratum: int

@@ -77,20 +77,20 @@ class ErrorScale:
         factor = float(np.sqrt(factors[best]))
         return cls(gene, float(weights[best]), ratio, factor), factor * np.sqrt(mixed[best])
 
-    def of(self, rows: int, spread: NDArray[np.float32] | None) -> NDArray[np.float64]:
+    def of(self, rows: int, spread: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """(rows, genes) standard deviations of a prediction with that spread.
 
         Raises:
             ModelError: the scale was fitted with the model's spread, and there is none.
         """
         if self.weight == 0.0:
-            return np.tile(self.factor * self.gene, (rows, 1))
+            return np.tile((self.factor * self.gene).astype(np.float32), (rows, 1))
         if spread is None:
             raise ModelError(
                 "the prediction states no spread", expected="that of the model whose errors were calibrated"
             )
-        stated = (self.ratio * spread.astype(np.float64)) ** 2
-        return self.factor * np.sqrt((1 - self.weight) * self.gene**2 + self.weight * stated)
+        own = ((1 - self.weight) * self.gene**2).astype(np.float32)
+        return np.float32(self.factor) * np.sqrt(own + np.float32(self.weight * self.ratio**2) * spread**2)
 
 
 def _by_group(values: NDArray, code: NDArray, groups: int) -> NDArray[np.float64]:

@@ -86,11 +86,11 @@ class ActionEncoder(nn.Module):
         self.token = nn.Linear(width, width) if "cross" in config.action_inputs else None
         self.diffusion = self.neighbour = self.log_measured = None
         self._graph = facts.graph
+        self.register_buffer("gene_rows", facts.gene_rows, persistent=False)
         if "field" in config.action_inputs and facts.graph is not None:
             self.diffusion = RelationDiffusion(facts.graph.graph, hops=config.hops, channels=config.channels)
             nodes = torch.from_numpy(facts.graph.vocab.lookup(facts.targets.symbols))
             self.register_buffer("nodes", nodes, persistent=False)
-            self.register_buffer("gene_rows", facts.gene_rows, persistent=False)
         if config.neighbours:
             self.neighbour = nn.Linear(config.graph.width + config.hops * config.channels, width)
             self.neighbour_action = nn.Linear(width, width, bias=False)
@@ -145,6 +145,10 @@ class ActionEncoder(nn.Module):
         return torch.sparse_coo_tensor(
             at, one, (len(self.targets.vocab), len(conditions)), is_coalesced=False, check_invariants=False
         ).coalesce()
+
+    def own_genes(self, conditions: PerturbationBatch) -> Bool[Tensor, "perturbations genes"]:
+        """Which of the model's genes are targets of each perturbation."""
+        return self.starts(conditions).to_dense()[self.get_buffer("gene_rows")].T > 0
 
     def _action(self, vector: Tensor, start: Tensor, measured: Tensor | None, nodes: Tensor | None) -> Action:
         if self.config.measured is None:

@@ -225,6 +225,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "graph": {
         "gene_tokens": "graph",
+        # Half of the time it has to say what comes by the field alone, else it learns training targets by heart.
+        "hide_targets": 0.5,
+        "dropout": 0.1,
         "encoders": ("graph",),
         "action_inputs": ("adaln", "cross", "field"),
         "neighbours": 16,

@@ -14,6 +14,7 @@ class JepaDecoder(nn.Module):
 
         x_g = <gelu(W z_g + w), r_g> + b_g
 
+    The readout r begins at zero: a change of latents says nothing of expression before it is learned what it says.
     Latents of pathways are first carried back to genes by a pathway layer of its own. ``begin_at`` sets b to the mean
     expression of cells, from which training need not learn it.
 
@@ -29,7 +30,7 @@ class JepaDecoder(nn.Module):
         genes, hidden = len(facts.genes), config.decoder_dim
         self.pathways = PathwayLayer(facts.pathways) if config.pathways and facts.pathways is not None else None
         self.hidden = nn.Sequential(nn.Linear(config.width, hidden), nn.GELU())
-        self.readout = nn.Parameter(torch.randn(genes, hidden) * hidden**-0.5)
+        self.readout = nn.Parameter(torch.zeros(genes, hidden))
         self.bias = nn.Parameter(torch.zeros(genes))
 
     @property

@@ -47,8 +47,9 @@ class JepaNetwork(nn.Module):
 
         x^ = x_control + D(mean) - D(student(x_control)) + (a + b log(1 + support)) m
 
-    where the last term, the measured field, is there with ``measured`` only, with learned a, b that begin at 1 and 0.
-    Without it x^ = D(mean).
+    where the last term, the measured field, is there with ``measured`` only, with learned a, b that begin at 1 and 0:
+    the stage begins at what the field says. Without it x^ = D(mean). The loss is the squared error of the mean cell of
+    each set, and in training, weighted, that of decoding the teacher's latents of perturbed cells.
 
     Args:
         config: settings.
@@ -207,7 +208,8 @@ class JepaNetwork(nn.Module):
         Returns:
             Of "pretrain": "l1", "variance", "covariance" and "pathways" (the penalty on genes that join a pathway). Of
             "action": "l1" or "nll", "variance", "covariance", "rollout". Of "decode": "delta", the mean squared error
-            of the mean cell of a set, "reconstruction", "pathways". Those whose weight is 0 are left out.
+            of the mean cell of a set, "reconstruction", "pathways"; in evaluation mode "loss" is "delta" there, and
+            leaves each set's own targets out, as scores do. Parts whose weight is 0 are left out.
 
         Raises:
             ModelError: the batch lacks something.

@@ -80,7 +80,9 @@ def _two_steps(
 def decoding(network: "JepaNetwork", batch: Mapping[str, Any]) -> Parts:
     """The change of expression, from predicted latents; and cells, from the teacher's.
 
-    The decoder begins at the mean control cell of the first batch that it is trained on.
+    The decoder begins at the mean control cell of the first batch that it is trained on. Validation is of the change
+    of genes that are no targets, as scores are: how well cells are decoded, and how well a knock-down is told from its
+    own label, is not what weights are chosen by.
     """
     cfg = network.config
     require(batch, (*CELLS, *_of_actions(network)))
@@ -90,12 +92,16 @@ def decoding(network: "JepaNetwork", batch: Mapping[str, Any]) -> Parts:
     latents = network.encode(control, batch[keys.CONTROL_LOG_TOTAL])
     action = network.action(batch[keys.CONDITIONS], batch.get(keys.FIELD))
     observed = mean_cell(perturbed, batch.get(keys.CELL_MASK)) - control.mean(dim=1)
-    parts: Parts = {"delta": (1.0, (network.change(latents, control, action) - observed).square().mean())}
+    error = (network.change(latents, control, action) - observed).square()
+    if not network.training:
+        error = error[~network.action.own_genes(batch[keys.CONDITIONS])]
+    parts: Parts = {"delta": (1.0, error.mean())}
+    in_training = float(network.training)
     if cfg.reconstruction:
         decoded = network.decoder(network.target(perturbed, batch[keys.PERTURBED_LOG_TOTAL]))
-        parts["reconstruction"] = (cfg.reconstruction, (decoded - perturbed).square().mean())
+        parts["reconstruction"] = (cfg.reconstruction * in_training, (decoded - perturbed).square().mean())
     if network.decoder.pathways is not None and cfg.pathway_l1:
-        parts["pathways"] = (cfg.pathway_l1, network.decoder.pathways.penalty())
+        parts["pathways"] = (cfg.pathway_l1 * in_training, network.decoder.pathways.penalty())
     return parts
 
 

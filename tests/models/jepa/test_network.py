@@ -40,7 +40,7 @@ def test_all_that_a_stage_trains_gets_gradients_and_nothing_else(ready, batch, n
     network.set_stage(stage)
     network.train()
     torch.manual_seed(0)
-    for number in range(8):
+    for number in range(6):
         network.loss(batch(seed=number))["loss"].backward()
     for parameter_name, parameter in network.named_parameters():
         if parameter.requires_grad and parameter.numel():
@@ -124,6 +124,40 @@ def test_sets_are_compared_by_their_means(make, batch):
     torch.testing.assert_close(
         mean_cell(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])), torch.tensor([2.0])
     )
+
+
+def test_validation_of_decoding_is_of_changes_of_other_genes(make, batch):
+    network, given = make("graph", hide_targets=0.0).eval(), batch("G0|KO", "G1+G2|KO")
+    network.set_stage("decode")
+    parts = network.loss(given)
+    torch.testing.assert_close(parts["loss"].detach(), parts["delta"])
+    assert parts["reconstruction"] > 0
+    control, mask = given[keys.CONTROL_CELLS], given[keys.CELL_MASK]
+    change = network.change(
+        network.encode(control, given[keys.CONTROL_LOG_TOTAL]),
+        control,
+        network.action(given[keys.CONDITIONS], given[keys.FIELD]),
+    )
+    error = (change - mean_cell(given[keys.PERTURBED_CELLS], mask) + control.mean(dim=1)).square()
+    by_hand = torch.cat([error[0, 1:], error[1, :1], error[1, 3:]]).mean()
+    torch.testing.assert_close(parts["delta"], by_hand.detach())
+    again = network.train().loss(given)
+    torch.testing.assert_close(again["delta"], error.mean().detach())
+    torch.testing.assert_close(again["loss"].detach(), again["delta"] + again["reconstruction"])
+
+
+def test_decoding_begins_at_the_mean_cell_and_the_measured_field(make, batch):
+    network, given = make("graph", fresh=True, hide_targets=0.0), batch()
+    torch.nn.init.normal_(network.predictor.mean.weight)  # what the stage before learned
+    network.set_stage("decode")
+    network.train().loss(given)
+    mean = given[keys.CONTROL_CELLS].mean(dim=(0, 1))
+    torch.testing.assert_close(network.decoder.bias.detach(), mean)
+    network.train().loss(batch(seed=1))
+    torch.testing.assert_close(network.decoder.bias.detach(), mean)  # once
+    latents = network.encode(given[keys.CONTROL_CELLS], given[keys.CONTROL_LOG_TOTAL])
+    action = network.action(given[keys.CONDITIONS], given[keys.FIELD])
+    torch.testing.assert_close(network.change(latents, given[keys.CONTROL_CELLS], action), given[keys.FIELD][:, :-1])
 
 
 def test_training_of_graph_begins_at_no_change_and_at_the_measured_field(make, batch):

@@ -49,6 +49,7 @@ COLUMNS = {
     "gain_perturbations": "gain, perturbations",
     "gain_support": "gain by support",
 }
+QUARTERS = ("least support", "less", "more", "most support")
 
 
 def maker(name: str) -> Callable[[], object]:
@@ -68,7 +69,10 @@ def scores_of(calibrated: CalibratedModel, test: EffectTable, over: str = "gene"
     def scored(stated: StatedUncertainty) -> UncertaintyScores:
         return score_uncertainty(own.values, test.values, test.measured, stated, test.perturbations)
 
-    scores = scored(StatedUncertainty(spread, found.lower, found.upper, LEVEL, own.support)).metrics
+    whole = scored(StatedUncertainty(spread, found.lower, found.upper, LEVEL, own.support))
+    by_support = whole.per_perturbation.sort_values("support", kind="stable")["coverage"].to_numpy()
+    quarters = {name: part.mean() for name, part in zip(QUARTERS, np.array_split(by_support, 4), strict=True)}
+    scores = whole.metrics | quarters
     if own.spread is not None:
         nominal = scored(StatedUncertainty(own.spread)).nominal
         scores["own_coverage"] = float(nominal.set_index("level").loc[LEVEL, "coverage"])  # type: ignore[arg-type]
@@ -119,6 +123,14 @@ def real(path: str, graph_path: str, models: list[str], seed: int) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def support_table(scores: pd.DataFrame) -> str:
+    """Coverage in quarters of the test perturbations by graph support, means over seeds."""
+    lines = [f"| model | calibration | {' | '.join(QUARTERS)} |", "|" + "---|" * (len(QUARTERS) + 2)]
+    for (model, how), rows in scores.groupby(["model", "calibration"], sort=False):  # type: ignore[misc]
+        lines.append(f"| {model} | {how} | {' | '.join(f'{rows[name].mean():.3f}' for name in QUARTERS)} |")
+    return "\n".join(lines)
+
+
 def as_table(scores: pd.DataFrame) -> str:
     """Means over seeds, of coverage with the range."""
     lines = [f"| model | calibration | {' | '.join(COLUMNS.values())} | s |", "|" + "---|" * (len(COLUMNS) + 3)]
@@ -155,6 +167,8 @@ def main() -> None:
             f"Written by `OMP_NUM_THREADS=1 python benchmarks/models/uncertainty.py {' '.join(sys.argv[1:])}` on "
             f"{platform.machine()}, one thread of a shared machine, torch {torch.__version__}.",
             as_table(pd.concat(parts, ignore_index=True)),
+            "Coverage in quarters of the test perturbations by graph support:",
+            support_table(pd.concat(parts, ignore_index=True)),
         ]
     )
     print(text)

@@ -23,6 +23,7 @@ from gnnvcell.metrics.deltas import (
 from gnnvcell.metrics.discrimination import DISTANCES, normalised_retrieval, perturbation_discrimination
 from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
 from gnnvcell.metrics.pseudobulk import PseudoBulk
+from gnnvcell.metrics.retrieval import Retrieval, pair_similarity, ranked
 
 Convention = Literal["ours", "cell-eval"]
 
@@ -63,6 +64,12 @@ class _Pair:
                 remedy="pass lfc_centre",
             )
         return self.de[0].centred(self.lfc_centre), self.de[1].centred(self.lfc_centre)
+
+    def found(self, centre: NDArray | None) -> Retrieval:
+        """Where the true perturbation stands when its signature looks for it among the predictions."""
+        shift = 0.0 if centre is None else np.asarray(centre, dtype=np.float64)
+        predicted, true = (np.nan_to_num(side - shift) for side in self.deltas)
+        return ranked(pair_similarity(true, predicted, self.ranked, self.ranked), np.arange(len(true)))
 
     @property
     def mean_effect(self) -> NDArray:
@@ -117,6 +124,10 @@ METRICS: dict[str, Score] = {
     "centred_normalised_retrieval": lambda pair: normalised_retrieval(
         *pair.deltas, pair.ranked, centre=pair.mean_effect
     ),
+    "reciprocal_rank": lambda pair: pair.found(None).reciprocal_rank,
+    "centred_reciprocal_rank": lambda pair: pair.found(pair.mean_effect).reciprocal_rank,
+    "hits_at_5": lambda pair: pair.found(None).hits(5),
+    "centred_hits_at_5": lambda pair: pair.found(pair.mean_effect).hits(5),
     "amplitude_ratio": _of_deltas(amplitude_ratio),
     "shift_magnitude": lambda pair: shift_magnitude(pair.deltas[0], pair.scored),
     "overlap_at_N": _of_calls(de.overlap_at),

@@ -141,7 +141,8 @@ class ScoredRows:
             if centre is None:
                 table[HEADLINE[0]] = np.nan
             if len(part) == 1:  # a rank among one says nothing
-                ranks = [name for name in map(str, table.columns) if "discrimination" in name or "retrieval" in name]
+                of_ranks = ("discrimination", "retrieval", "reciprocal_rank", "hits_at")
+                ranks = [name for name in map(str, table.columns) if any(one in name for one in of_ranks)]
                 table = table.assign(**dict.fromkeys(ranks, np.nan))
             tables.append(table.set_index(rows[part]))
         return pd.concat(tables).sort_index()

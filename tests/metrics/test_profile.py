@@ -13,6 +13,7 @@ from gnnvcell.metrics import (
     overlap_at,
     pearson_delta,
     perturbation_discrimination,
+    retrieve,
     score_all,
     targets_left_out,
 )
@@ -44,6 +45,15 @@ def test_every_metric_in_one_table() -> None:
     assert means["mae"] == table["mae"].mean()
 
 
+def test_retrieval_is_that_of_signatures_among_predictions() -> None:
+    bulks, _, centre, _ = sides()
+    table = score_all(*bulks, centre=centre)
+    predicted, true = (bulk.deltas for bulk in bulks)
+    found = retrieve(true, NAMES, predicted, NAMES, GENES, centre=centre)
+    np.testing.assert_array_equal(table["centred_reciprocal_rank"], found.reciprocal_rank)
+    np.testing.assert_array_equal(table["hits_at_5"], np.ones(4))  # of four
+
+
 def test_what_is_computed_depends_on_what_is_given() -> None:
     bulks, calls, centre, lfc_centre = sides()
     plain = set(score_all(*bulks))
@@ -52,6 +62,8 @@ def test_what_is_computed_depends_on_what_is_given() -> None:
         "centred_pearson_delta",
         "centred_discrimination_score_cosine",
         "centred_normalised_retrieval",
+        "centred_reciprocal_rank",
+        "centred_hits_at_5",
     }
     of_calls = set(score_all(*bulks, *calls)) - plain
     assert len(of_calls) == 18

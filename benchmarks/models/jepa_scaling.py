@@ -152,7 +152,8 @@ def main() -> None:
             f"--device {given.device} --out FILE` on {where}, torch {torch.__version__}; medians of {given.rounds} "
             "rounds in which all sizes take turns.",
             f"The preset `graph` (width 64, 2 layers of encoder and predictor), {SETS} sets of {CELLS} cells and as "
-            f"many controls, without dropout, a graph of {EDGES} edges for each gene. GiB is the peak of the whole process.",
+            f"many controls, without dropout, a graph of {EDGES} edges for each gene. GiB is the peak of the whole "
+            "process.",
             table(found, arms),
         ]
     )

@@ -28,6 +28,7 @@ QUICK: dict[str, Any] = {
     "graph": {"width": 8, "layers": 2, "dropout": 0.0},
     "spectral_dim": 4,
     "genes": None,
+    "dropout": 0.0,
 }
 OWN: dict[str, dict[str, Any]] = {"v0.2": {}, "v0.3": {}, "graph": {"neighbours": 3, "hops": 3, "channels": 2}}
 

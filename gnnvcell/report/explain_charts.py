@@ -16,7 +16,7 @@ from gnnvcell.report.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, V
 from gnnvcell.screens.explanation import BETWEEN, MEASURED, RESPONDING, TARGET, Explanation
 
 _ROLES = {TARGET: (VERMILLION, "D"), BETWEEN: (GREY, "o"), MEASURED: (SKY, "s"), RESPONDING: (PURPLE, "^")}
-_ROW, _LETTERS = 0.52, 24  # inches between nodes of a column; letters of a line of a name
+_ROW, _LETTERS = 0.78, 30  # inches between nodes of a column; letters of a line of a name
 _THINNEST, _THICKEST = 1.0, 5.0
 
 
@@ -43,7 +43,7 @@ def explanation_chart(found: Explanation, *, width: float) -> Figure:
     _draw_sources(right, found.sources)
     effects = f"predicted {found.predicted:+.3g}, {found.bare:+.3g} without its edges"
     title = f"{found.perturbation} → {found.gene}: {effects}"
-    left.set_title(title if wide else textwrap.fill(title, 44), loc="left", fontsize=10.5)
+    left.set_title(title if wide else textwrap.fill(title, 44), loc="left", fontsize=10.5, pad=10)
     columns_of_legend = 3 if wide else 2
     sign = np.sign(found.predicted - found.bare)
     handles = _legend(found.graph, against=any(sign * effect < 0 for _, _, effect in found.graph.edges(data="effect")))
@@ -92,7 +92,7 @@ def _draw_paths(axes: Axes, found: Explanation, columns: list[list[str]]) -> Non
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
         )  # fmt: skip
     axes.set_xlim(-0.45, len(columns) - 0.55)
-    axes.set_ylim(rows + 0.25, -0.55)
+    axes.set_ylim(rows + 0.1, -0.35)
     axes.set_axis_off()
 
 
@@ -108,7 +108,7 @@ def _draw_sources(axes: Axes, sources: pd.DataFrame) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("effect that a source brings")
     axes.set_title("sources", loc="left", fontsize=10.5)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.02 - 0.5 / len(rows)))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -1.3 / len(rows)))
     tidy(axes)
 
 

@@ -86,9 +86,11 @@ class HopGraph:
 
     def neighbours(self, node: int) -> NDArray[np.int64]:
         """Nodes one hop away, those first whose link is strong and specific: weight / sqrt(degree)."""
-        part = slice(self._start[node], self._start[node + 1])
-        found = self._column[part]
-        return found[np.argsort(-self._weight[part] / np.sqrt(self.degree[found]), kind="stable")]
+        found, weight = self._near(node), self._weight[self._start[node] : self._start[node + 1]]
+        return found[np.argsort(-weight / np.sqrt(self.degree[found]), kind="stable")]
+
+    def _near(self, node: int) -> NDArray[np.int64]:
+        return self._column[self._start[node] : self._start[node + 1]]
 
     def distances(self, starts: Sequence[int] | NDArray, most: int) -> NDArray[np.int64]:
         """(nodes,) hops to the nearest of some nodes; ``most + 1`` for all that are further."""
@@ -96,7 +98,7 @@ class HopGraph:
         reached = np.unique(np.asarray(starts, dtype=np.int64))
         found[reached] = 0
         for step in range(1, most + 1):
-            near = np.unique(self.matrix[reached].indices)
+            near = np.unique(np.concatenate([self._near(node) for node in reached.tolist()] or [reached]))
             reached = near[found[near] > step]
             found[reached] = step
         return found

@@ -46,7 +46,7 @@ def _draw_coverage(axes: Axes, scores: UncertaintyScores) -> None:
         handles.append(Line2D([], [], color=ORANGE, marker="D", linestyle="", label="stated intervals"))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    axes.legend(handles=handles, loc="upper left", frameon=False, fontsize=8)
+    axes.legend(handles=handles, loc="lower right", frameon=False, fontsize=8)
     axes.set_xlabel("nominal coverage")
     axes.set_ylabel("true effects inside")
     axes.set_title("Coverage", loc="left", fontsize=10)

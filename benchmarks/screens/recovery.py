@@ -112,10 +112,13 @@ def targets(seeds: int, models: Sequence[str]) -> str:
         with tempfile.TemporaryDirectory() as folder:
             graph = graph_of(world.write(Path(folder) / "world", cells=False, truth=False))
         table = target_recovery(world, graph, models, seed=seed).assign(seed=seed)
-        print(f"seed {seed}: {_hits(table).to_dict()}", flush=True)
         found.append(table)
+        print(f"worlds 0 to {seed}\n{_table(pd.concat(found, ignore_index=True))}\n", flush=True)
+    return _table(pd.concat(found, ignore_index=True))
+
+
+def _table(everything: pd.DataFrame) -> str:
     chance = retrieval_chance(500, (TOP,))
-    everything = pd.concat(found, ignore_index=True)
     strata = {
         "module learned: 1 mate or more in training": everything["mates"] >= 1,
         "2 mates or more": everything["mates"] >= 2,
@@ -134,11 +137,6 @@ def targets(seeds: int, models: Sequence[str]) -> str:
             lines.append(f"| {model} | {graph} | {stratum} | {len(own)} | {numbers} |")
     lines.append(f"| chance | | | | {chance[f'hits_at_{TOP}']:.2f} | {chance['reciprocal_rank']:.3f} |")
     return "\n".join(lines)
-
-
-def _hits(table: pd.DataFrame) -> pd.Series:
-    learned: Any = table[table["mates"] >= 1]
-    return (learned["rank"] <= TOP).groupby([learned["model"], learned["graph"]]).mean().round(3)
 
 
 def combo_world(seed: int, folder: Path, *, doubles: int = 800) -> tuple[EffectTable, ScreenConfig, GeneGraph]:

@@ -10,6 +10,7 @@ from gnnvcell.cli.screen_target import add_goal_arguments, goal_of
 SHOWN = (
     *("rank", "perturbation", "harm", "harmful", "off_target", "worst", "worst_context", "wanted", "size", "support"),
 )
+_NAMED = 10  # programmes with too few genes
 
 
 def add_verb(verbs: Any) -> None:
@@ -72,4 +73,7 @@ def _contexts(arguments: argparse.Namespace) -> list[Any]:
 
 
 def _too_few(names: list[str]) -> str:
-    return f"; too few genes of {', '.join(names)}" if names else ""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"; too few genes of {', '.join(names[:_NAMED])}{more}"

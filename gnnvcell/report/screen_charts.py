@@ -25,6 +25,7 @@ _INTERACTIONS = {
 _DIVERGING = LinearSegmentedColormap.from_list("diverging", [BLUE, "#F7F7F7", VERMILLION])
 _ROW = 0.24  # inches
 _NAMED_PAIRS = 8
+_PROGRAMMES = 24
 
 
 @styled
@@ -121,7 +122,7 @@ def _name_pairs(axes: Axes, best: pd.DataFrame, limit: float) -> None:
 
 @styled
 def safety_chart(table: pd.DataFrame, programmes: pd.DataFrame, *, top: int = 20, width: float = 9.0) -> Figure:
-    """Excess change of every programme under the variants, in every cell type; dots mark changed ones.
+    """Excess change of programmes under the variants, in every cell type; dots mark changed ones.
 
     Args:
         table: of a safety screen.
@@ -131,7 +132,7 @@ def safety_chart(table: pd.DataFrame, programmes: pd.DataFrame, *, top: int = 20
     """
     variants = table["perturbation"].head(top).tolist()
     contexts = list(dict.fromkeys(programmes["context"]))
-    names = list(dict.fromkeys(programmes["programme"]))
+    names = _shown_programmes(programmes)
     rows = [(variant, context) for variant in variants for context in contexts]
     place = {row: at for at, row in enumerate(rows)}
     column = {name: at for at, name in enumerate(names)}
@@ -140,8 +141,8 @@ def safety_chart(table: pd.DataFrame, programmes: pd.DataFrame, *, top: int = 20
     axes = figure.subplots()
     marks: list[tuple[int, int, str]] = []
     for one in programmes.to_dict(orient="records"):
-        row, at = place.get((one["perturbation"], one["context"])), column[one["programme"]]
-        if row is not None:
+        row, at = place.get((one["perturbation"], one["context"])), column.get(one["programme"])
+        if row is not None and at is not None:
             excess[row, at] = one["excess"]
             if one["verdict"]:
                 marks.append((row, at, str(one["verdict"])))
@@ -165,6 +166,15 @@ def safety_chart(table: pd.DataFrame, programmes: pd.DataFrame, *, top: int = 20
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def _shown_programmes(programmes: pd.DataFrame) -> list[str]:
+    """Programmes that can do harm and those that change, in the order of the table; the largest where they are many."""
+    table = programmes.iloc[np.flatnonzero((programmes["harm"] != "") | (programmes["verdict"] != ""))]
+    table = table if len(table) else programmes
+    largest = np.argsort(-np.abs(table["excess"].to_numpy()), kind="stable")
+    chosen = set(list(dict.fromkeys(table["programme"].iloc[largest]))[:_PROGRAMMES])
+    return [name for name in dict.fromkeys(programmes["programme"]) if name in chosen]
 
 
 def _labels(rows: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[str]:

@@ -25,6 +25,8 @@ def listed(given: Sequence[str]) -> list[str]:
 def gallery_of(given: Sequence[str] | None, screened: "ScreenModel", flag: str) -> list[str]:
     """Names of the command line or of a file; every gene of the graph where there are none.
 
+    A gene whose symbol reads as a control's label (CTRL is chymotrypsin-like protease) is left out, and said.
+
     Raises:
         ConfigError: neither names nor a graph.
     """
@@ -34,7 +36,13 @@ def gallery_of(given: Sequence[str] | None, screened: "ScreenModel", flag: str) 
         return listed(given)
     if screened.graph is None:
         raise ConfigError("there is nothing to screen", remedy=f"name perturbations ({flag}), or give --graph DIR")
-    return [str(symbol) for symbol in screened.graph.vocab.symbols]
+    from gnnvcell.perturbation import Perturbation
+
+    genes = [str(symbol) for symbol in screened.graph.vocab.symbols]
+    controls = [gene for gene in genes if Perturbation.parse(gene).is_control]
+    if controls:
+        print(f"left out, because the name means a control: {', '.join(controls)}")
+    return [gene for gene in genes if gene not in controls]
 
 
 def add_output_arguments(verb: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from gnnvcell.screens.programmes import stress_programmes
 
 TARGETS = [f"T{at}" for at in range(12)]
 P53 = next(one for one in stress_programmes() if one.name == "p53_targets").genes[:20]
-READ = [*P53, *(f"R{at}" for at in range(60))]
+READ = [*P53, *(f"R{at}" for at in range(59)), "CTRL"]  # a gene whose symbol reads as a control's label
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,7 @@ def test_target_for_a_signature_over_the_whole_graph(folder: Path, tmp_path: Pat
     names.write_text("\n".join(P53))
     assert screen(folder, "target", "--up", str(names), "--down", "R1", "R2", "--top", "6", model="knn") == 0
     said = capsys.readouterr().out
+    assert "left out, because the name means a control: CTRL" in said
     assert {line.split()[1] for line in said.splitlines() if line.strip()[:1].isdigit()} == set(TARGETS[:6])
     assert "remaining" not in said  # a signature has no sizes
 
@@ -96,7 +97,7 @@ def test_combo(folder: Path, tmp_path: Path, capsys) -> None:
     assert len(pd.read_csv(out / "table.csv")) == 6
     assert (out / "combo.png").is_file()
     assert screen(folder, "combo", "--perturbations", "T0", "--genome") == 0
-    assert f"{len(TARGETS) + len(READ) - 1} pairs" in capsys.readouterr().out
+    assert f"{len(TARGETS) + len(READ) - 2} pairs" in capsys.readouterr().out
 
 
 def test_safety(folder: Path, tmp_path: Path, capsys) -> None:

@@ -105,10 +105,9 @@ def _draw_sources(axes: Axes, sources: pd.DataFrame) -> None:
         axes.barh(place + 0.2, rows.shapley.astype(float), 0.36, color=GREEN, label="Shapley value")
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(place, rows.source)
-    axes.invert_yaxis()
-    axes.set_xlabel("effect that a source brings")
-    axes.set_title("sources", loc="left", fontsize=10.5)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -1.3 / len(rows)))
+    axes.set_xlabel("what a source brings")
+    axes.set_ylim(max(len(rows), 3) - 0.5, -0.5)
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     tidy(axes)
 
 

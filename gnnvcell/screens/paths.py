@@ -60,8 +60,8 @@ def carrying_paths(
 ) -> list[Path]:
     """The paths that carry a prediction, the strongest first, by beam search outward from the targets.
 
-    Each hop is judged by its own deletion. From every walk in the beam the ``tested`` strongest and most specific links
-    are tried; a walk is worth what its weakest hop carries in the direction of the prediction.
+    Each hop is judged by its own deletion. From every walk in the beam ``tested`` links are tried, those to ends first,
+    then strong and specific ones; a walk is worth what its weakest hop carries in the direction of the prediction.
 
     Args:
         deletions: of the prediction.
@@ -92,12 +92,14 @@ def carrying_paths(
 
 
 def _ways_on(hops: HopGraph, corridor: Corridor, walk: Path, step: int) -> list[int]:
+    """Nodes that a walk may go to: ends first, because a measured hub is no specific link and yet may count."""
     left = corridor.most - step
-    return [
+    near = [
         node
         for node in hops.neighbours(walk.nodes[-1]).tolist()
         if corridor.to_end[node] <= left and node not in walk.nodes and node not in corridor.targets
     ]
+    return sorted(near, key=lambda node: node not in corridor.ends)  # stable: else as they are
 
 
 def matched_hops(

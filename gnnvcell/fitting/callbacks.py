@@ -118,6 +118,17 @@ class Logs(Callback):
             self._bar.close()
 
 
+class FirstValidation(Callback):
+    """Validates before the first step."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: FittingModule) -> None:
+        """Not in a run that goes on."""
+        if trainer.global_step == 0:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
+
 class LastValidation(Callback):
     """Makes Lightning validate after the last step, wherever that falls."""
 

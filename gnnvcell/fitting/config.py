@@ -24,6 +24,7 @@ class FitConfig(Config):
         max_steps: steps of the optimiser.
         max_epochs: passes over the training loader after which training ends, where that comes before ``max_steps``.
         val_every: steps from one validation to the next; the last step is validated too.
+        validate_first: validate before the first step too: training that makes a model worse then leaves it as it was.
         patience: validations without a better score after which training stops; None never stops early.
         monitor: name of the score, "val/..."; lower is better. Its best weights are kept.
         clip: largest norm of the gradient; None leaves it as it is.
@@ -49,6 +50,7 @@ class FitConfig(Config):
     max_steps: int = Field(default=10_000, ge=1)
     max_epochs: int | None = Field(default=None, ge=1)
     val_every: int = Field(default=500, ge=1)
+    validate_first: bool = True
     patience: int | None = Field(default=None, ge=1)
     monitor: str = Field(default="val/loss", pattern="^val/.+")
     clip: float | None = Field(default=1.0, gt=0)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data.distributed import DistributedSampler
 
 from gnnvcell.errors import ConfigError, DependencyError, ModelError
-from gnnvcell.fitting.callbacks import LastValidation, Logs, Randomness
+from gnnvcell.fitting.callbacks import FirstValidation, LastValidation, Logs, Randomness
 from gnnvcell.fitting.checkpoint_file import read_checkpoint
 from gnnvcell.fitting.checkpoints import BEST, FOLDER, LAST, Checkpoints, WholeFiles
 from gnnvcell.fitting.config import FitConfig
@@ -284,6 +284,8 @@ def _callbacks(config: FitConfig, validates: bool, checkpoints: Checkpoints, pro
     if validates:
         callbacks.append(LastValidation())
     callbacks.append(Logs(config.log_every, progress))
+    if validates and config.validate_first:
+        callbacks.append(FirstValidation())
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode="min"))
     return [*callbacks, checkpoints, Interruption(checkpoints)]

@@ -50,7 +50,7 @@ def test_learns_and_reports(tmp_path) -> None:
     table = pd.read_csv(tmp_path / "run" / "metrics.csv")
     pd.testing.assert_frame_equal(table, result.history, check_dtype=False)
     assert {"train/loss", "train/root", "val/loss", "val/root", "lr", "cells_per_second"} <= set(table)
-    assert table["step"].tolist() == sorted({*range(4, 61, 4), *range(5, 61, 5)})
+    assert table["step"].tolist() == sorted({0, *range(4, 61, 4), *range(5, 61, 5)})
     assert result.best is not None
     assert set(read_checkpoint(result.best)["state_dict"]) == {f"model.{name}" for name in model.state_dict()}
 
@@ -131,6 +131,26 @@ def test_ema_weights_are_validated_and_kept(tmp_path) -> None:
     assert model.state_dict()["rows"].tolist() == [7, 3]
 
 
+def test_training_that_makes_a_model_worse_leaves_it_as_it_was() -> None:
+    train = [{"x": one["x"], "y": torch.full_like(one["y"], 5.0)} for one in batches(3)]
+    val = [{"x": torch.zeros(2, 3), "y": torch.zeros(2, 1)}]
+
+    class Still(Net):
+        def forward(self, x):
+            return super().forward(x) * 0 + self.shift
+
+        def __init__(self):
+            super().__init__(dropout=0)
+            self.shift = nn.Parameter(torch.zeros(1))
+
+    model = Still()
+    result = fit(model, train, val, config=quick(), progress=False)
+    assert (result.best_step, result.best_score, float(model.shift)) == (0, 0.0, 0.0)
+    model = Still()
+    fit(model, train, val, config=quick(validate_first=False), progress=False)
+    assert float(model.shift) > 0
+
+
 def test_stops_early_and_takes_the_best(tmp_path) -> None:
     class Worse(Net):
         def loss(self, batch):
@@ -139,7 +159,7 @@ def test_stops_early_and_takes_the_best(tmp_path) -> None:
 
         def score(self) -> float:
             self.calls = getattr(self, "calls", 0) + 1
-            return [3.0, 1.0, 2.0, 2.5, 1.5][self.calls - 1]
+            return [4.0, 3.0, 1.0, 2.0, 2.5, 1.5][self.calls - 1]
 
     config = quick(max_steps=100, val_every=2, patience=3)
     result = fit(Worse(), batches(3), batches(1), config=config, out_dir=tmp_path, progress=False)

@@ -33,8 +33,8 @@ class JepaConfig(Config):
         pathways: whether genes become pathways, which latents are then of.
         pathway_l1: weight of the penalty on genes that join a pathway.
         mask_share: share of genes that are hidden in pre-training.
-        pretrain_cells: cells of a batch, control and perturbed ones drawn alike, that a step of pre-training is made of;
-            all when left out.
+        pretrain_cells: cells of a batch, control and perturbed ones drawn alike, that a step of pre-training is made
+            of; all when left out.
         ema: decay of the teacher.
         pretrain_l1, pretrain_variance, pretrain_covariance: weights in the loss of pre-training.
         vicreg_over: what the variance and covariance of latents are over: "cells" (each token by itself), or "tokens"

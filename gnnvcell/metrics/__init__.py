@@ -24,6 +24,7 @@ from gnnvcell.metrics.differential import (
 )
 from gnnvcell.metrics.discrimination import normalised_retrieval, perturbation_discrimination
 from gnnvcell.metrics.error_curve import ErrorCurve, error_curve
+from gnnvcell.metrics.influence import per_gene_auroc_influence
 from gnnvcell.metrics.intervals import interval_coverage, interval_score, interval_width
 from gnnvcell.metrics.labels import average_precision, micro_auroc, per_gene_auroc, per_perturbation_auroc
 from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
@@ -72,6 +73,7 @@ __all__ = [
     "pair_similarity",
     "pearson_delta",
     "per_gene_auroc",
+    "per_gene_auroc_influence",
     "per_perturbation_auroc",
     "perturbation_discrimination",
     "pr_auc",

@@ -24,7 +24,7 @@ def per_gene_auroc(scores: NDArray, labels: NDArray, measured: NDArray) -> NDArr
     Raises:
         DataError: shapes differ, or a measured score is NaN.
     """
-    _check(scores, labels, measured)
+    check_scored_pairs(scores, labels, measured)
     return _auroc_by_column(scores, labels, measured)
 
 
@@ -35,7 +35,7 @@ def per_perturbation_auroc(scores: NDArray, labels: NDArray, measured: NDArray) 
         (perturbations,) AUROC; NaN where undefined. A gene's own mean scores high here: it is no evidence that a
         model tells perturbations apart.
     """
-    _check(scores, labels, measured)
+    check_scored_pairs(scores, labels, measured)
     return _auroc_by_column(scores.T, labels.T, measured.T)
 
 
@@ -45,7 +45,7 @@ def micro_auroc(scores: NDArray, labels: NDArray, measured: NDArray) -> float:
     Returns:
         The AUROC, NaN when only one label was measured.
     """
-    _check(scores, labels, measured)
+    check_scored_pairs(scores, labels, measured)
     column = np.flatnonzero(measured.ravel())
     return float(
         _auroc_by_column(scores.ravel()[column, None], labels.ravel()[column, None], np.ones((len(column), 1), bool))[0]
@@ -60,7 +60,7 @@ def average_precision(scores: NDArray, labels: NDArray, measured: NDArray) -> fl
     Returns:
         The average precision, NaN without positives.
     """
-    _check(scores, labels, measured)
+    check_scored_pairs(scores, labels, measured)
     score, label = scores[measured], labels[measured].astype(bool)
     if not label.any():
         return float("nan")
@@ -102,7 +102,12 @@ def tied_ranks_within(groups: NDArray, values: NDArray) -> NDArray[np.float64]:
     return (tie_start + (tie_size - 1) / 2)[tie] - group_start + 1
 
 
-def _check(scores: NDArray, labels: NDArray, measured: NDArray) -> None:
+def check_scored_pairs(scores: NDArray, labels: NDArray, measured: NDArray) -> None:
+    """Refuse arrays that do not belong together.
+
+    Raises:
+        DataError: shapes differ, or a measured score is NaN.
+    """
     if not scores.shape == labels.shape == measured.shape:
         raise DataError(
             "scores, labels and mask have different shapes", found=f"{scores.shape}, {labels.shape}, {measured.shape}"

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import DataError
-from gnnvcell.metrics import average_precision, micro_auroc, per_gene_auroc, per_perturbation_auroc
+from gnnvcell.metrics import (
+    average_precision,
+    micro_auroc,
+    per_gene_auroc,
+    per_gene_auroc_influence,
+    per_perturbation_auroc,
+)
 from gnnvcell.tasks.held_out import HeldOut, NamedPrediction, TaskInputs
 
 # Half-open ranges of support (measured graph evidence) by which scores are reported apart.
@@ -24,7 +30,7 @@ class Scores:
         metrics: name to value. ``per_gene_auroc`` (headline; mean over genes with both labels), ``micro_auroc``,
             ``average_precision``, ``per_perturbation_auroc``, ``genes_scored``.
         per_gene: index gene; columns auroc, positives, negatives.
-        per_perturbation: index perturbation; columns auroc, pairs, support.
+        per_perturbation: index perturbation; columns auroc, pairs, support, influence (of ``per_gene_auroc_influence``).
         by_support: per-gene AUROC within quartiles of support; columns support_from, support_to, perturbations,
             per_gene_auroc.
     """
@@ -104,7 +110,12 @@ class UnseenPerturbation:
             index=pd.Index(truth.genes, name="gene"),
         )
         per_perturbation = pd.DataFrame(
-            {"auroc": by_perturbation, "pairs": measured.sum(axis=1), "support": support},
+            {
+                "auroc": by_perturbation,
+                "pairs": measured.sum(axis=1),
+                "support": support,
+                "influence": per_gene_auroc_influence(values, labels, measured),
+            },
             index=pd.Index(truth.perturbations, name="perturbation"),
         )
         return Scores(metrics, per_gene, per_perturbation, _by_support(values, labels, measured, support))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from gnnvcell import __version__
 from gnnvcell.bench.store import RunStore
+from gnnvcell.bench.units import PER_GENE, PER_PERTURBATION, Units, pack_scores, units_path
 from gnnvcell.config import Config, digest_of
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ConfigError
@@ -90,7 +91,8 @@ def compare_sources(
         on_record: called with each finished run.
 
     Returns:
-        Records with ``line, task, model, graph, control, seed, metric, value, seconds``, one per metric.
+        Records with ``line, task, model, graph, control, seed, metric, value, seconds, run``, one per metric. ``run``
+        names the run's file in ``out_dir/runs``; what the runs score is in ``out_dir/units``.
 
     Raises:
         ConfigError: unknown model or control, no tables, graphs or seeds.
@@ -102,6 +104,9 @@ def compare_sources(
     for control in controls:
         CONTROLS.get(control)
     store = RunStore(Path(out_dir) / "runs" if out_dir is not None else None)
+    if out_dir is not None:
+        for table in tables:
+            Units.of_table(table).save(units_path(out_dir, table.context, TASK_NAMES[table.kind]))
     jobs = _jobs(tables, graphs, models, controls, seeds, configs or {})
     total = len(graphs) * (1 + len(controls)) * seeds * len(tables) * len(models)
     records: list[dict[str, Any]] = []
@@ -111,7 +116,7 @@ def compare_sources(
             bar.set_postfix_str(" ".join(str(value) for value in job.where.values()), refresh=False)
             run = store.get_or_run(job.key, job.run)
             records += [
-                {**job.where, "metric": metric, "value": value, "seconds": run["seconds"]}
+                {**job.where, "metric": metric, "value": value, "seconds": run["seconds"], "run": job.key}
                 for metric, value in run["metrics"].items()
             ]
             if on_record is not None:
@@ -153,6 +158,7 @@ class Job:
             "config": self.config.digest(),
             "seed": 0 if repeatable else self.arm.seed,
             "version": __version__,
+            "units": [*PER_GENE, *PER_PERTURBATION],
         }
         return digest_of(content)
 
@@ -169,6 +175,7 @@ class Job:
             "metrics": scores.metrics,
             "seconds": round(seconds, 3),
             "by_support": scores.by_support.to_dict(orient="records"),
+            **pack_scores(scores),
         }
 
 

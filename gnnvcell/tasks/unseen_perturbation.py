@@ -30,7 +30,7 @@ class Scores:
         metrics: name to value. ``per_gene_auroc`` (headline; mean over genes with both labels), ``micro_auroc``,
             ``average_precision``, ``per_perturbation_auroc``, ``genes_scored``.
         per_gene: index gene; columns auroc, positives, negatives.
-        per_perturbation: index perturbation; columns auroc, pairs, support, influence (of ``per_gene_auroc_influence``).
+        per_perturbation: index perturbation; columns auroc, pairs, support, influence (on ``per_gene_auroc``).
         by_support: per-gene AUROC within quartiles of support; columns support_from, support_to, perturbations,
             per_gene_auroc.
     """

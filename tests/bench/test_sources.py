@@ -6,9 +6,10 @@ import pytest
 
 from gnnvcell.bench import compare_sources, per_source_graphs
 from gnnvcell.bench.run import run_bench
+from gnnvcell.bench.units import Units, units_path, unpack
 from gnnvcell.config import Config
 from gnnvcell.data import EffectTable
-from gnnvcell.errors import ConfigError, DataError
+from gnnvcell.errors import ConfigError, DataError, FileFormatError
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
@@ -32,9 +33,7 @@ class Neighbours(EffectModel):
         rows, columns = graph.vocab.lookup(names), graph.vocab.lookup(train.perturbations)
         near = graph.adjacency("string").toarray()[np.ix_(rows, columns)]
         values = near @ train.values / np.maximum(near.sum(1, keepdims=True), 1)
-        return Prediction(
-            values.astype(np.float32), names, train.genes, near.sum(1).astype(np.float32)
-        )
+        return Prediction(values.astype(np.float32), names, train.genes, near.sum(1).astype(np.float32))
 
 
 @pytest.fixture
@@ -68,7 +67,8 @@ def test_the_real_graph_is_right_and_the_permuted_one_is_not(planted) -> None:
     )
     assert value(records, "real") == value(records, "real", 1) == 1.0
     assert value(records, "permuted") < 0.8
-    assert set(records[0]) == {"line", "task", "model", "graph", "control", "seed", "metric", "value", "seconds"}
+    coordinates = {"line", "task", "model", "graph", "control", "seed"}
+    assert set(records[0]) == coordinates | {"metric", "value", "seconds", "run"}
     assert records[0]["line"] == "sim"
     assert records[0]["task"] == "de"
     # One fit on the real graph, because the model does not use its seed, and one for each permuted graph.
@@ -129,3 +129,42 @@ def test_from_folders_to_files(planted, tmp_path) -> None:
         run_bench(labels, [tmp_path / "mini"], **{**arguments, "tasks": ["dir"]})
     with pytest.raises(ConfigError, match="two graphs are called 'mini'"):
         run_bench(labels, [tmp_path / "mini", tmp_path / "mini"], **arguments)
+
+
+def test_runs_keep_the_scores_of_genes_and_perturbations(planted, tmp_path) -> None:
+    graph, effects = planted
+    runs: list[dict[str, Any]] = []
+    records = compare_sources(
+        [effects], {"g": graph}, models=["neighbours"], controls=["permuted"], seeds=1, out_dir=tmp_path,
+        progress=False, on_record=runs.append,
+    )  # fmt: skip
+    units = Units.load(units_path(tmp_path, "sim", "de"))
+    assert units.genes == GENES
+    assert units.perturbations == GENES[28:]
+    assert units.pairs == [40] * 12
+    assert units.positives == units.negatives == [6] * 40
+    for run in runs:
+        by_gene = unpack(run, "per_gene", "auroc", 40)
+        assert by_gene.mean() == pytest.approx(run["metrics"]["per_gene_auroc"], abs=1e-4)
+        by_perturbation = unpack(run, "per_perturbation", "auroc", 12)
+        assert by_perturbation.mean() == pytest.approx(run["metrics"]["per_perturbation_auroc"], abs=1e-4)
+        assert unpack(run, "per_perturbation", "influence", 12).sum() == pytest.approx(0, abs=1e-4)
+    stored = json.loads((tmp_path / "runs" / f"{records[0]['run']}.json").read_text())
+    assert stored["per_gene"] == runs[0]["per_gene"]
+
+
+def test_damaged_scores_of_genes_are_named(tmp_path) -> None:
+    with pytest.raises(FileFormatError, match="keeps no auroc in per_gene"):
+        unpack({"metrics": {}}, "per_gene", "auroc", 2)
+    with pytest.raises(FileFormatError, match="auroc in per_gene of a run is damaged"):
+        unpack({"per_gene": {"auroc": "0.5 x"}}, "per_gene", "auroc", 2)
+    with pytest.raises(FileFormatError, match=r"of other labels\n  expected: 2 numbers\n  found: 3"):
+        unpack({"per_gene": {"auroc": "0.5 nan 1"}}, "per_gene", "auroc", 2)
+    for text in (
+        '{"genes": [',
+        '{"genes": ["A"]}',
+        json.dumps(vars(Units(["A"], [1], [1], ["P"], []))),
+    ):
+        (tmp_path / "u.json").write_text(text)
+        with pytest.raises(FileFormatError, match=r"u.json is damaged"):
+            Units.load(tmp_path / "u.json")

@@ -1,0 +1,101 @@
+"""Sets of a graph's sources: which graphs they make, what these are called, and what a source adds to the others.
+
+The whole graph is called ``g``, one source of it ``g/string``, all sources but one ``g/all but string``, another set
+``g/string+reactome``.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from math import factorial
+
+from gnnvcell.errors import ConfigError
+from gnnvcell.graphs.gene_graph import GeneGraph
+
+MAX_SOURCES = 8  # 255 graphs
+_ALL_BUT = "all but "
+
+
+def is_part(graph: str) -> bool:
+    """Whether a graph's name is that of a part of a graph."""
+    return "/" in graph
+
+
+def is_single(graph: str) -> bool:
+    """Whether a graph's name is that of one source alone."""
+    part = graph.partition("/")[2]
+    return bool(part) and "+" not in part and not part.startswith(_ALL_BUT)
+
+
+def coalition_name(graph: str, members: Iterable[str], sources: Sequence[str]) -> str:
+    """What the graph of some sources is called; ``sources`` are all of the graph, in their order."""
+    kept = [source for source in sources if source in set(members)]
+    left_out = [source for source in sources if source not in kept]
+    if not left_out:
+        return graph
+    if len(left_out) == 1 and len(kept) > 1:
+        return f"{graph}/{_ALL_BUT}{left_out[0]}"
+    return f"{graph}/{'+'.join(kept)}"
+
+
+def sources_named(graph: str, names: Iterable[str]) -> list[str]:
+    """The sources of a graph, from the names of the graphs that were scored."""
+    found: dict[str, None] = {}
+    for name in names:
+        whole, _, part = name.partition("/")
+        if whole == graph and part:
+            found.update(dict.fromkeys(part.removeprefix(_ALL_BUT).split("+")))
+    return list(found)
+
+
+def coalition_graphs(name: str, graph: GeneGraph, *, every: bool = False) -> dict[str, GeneGraph]:
+    """Parts of a graph, on the same genes.
+
+    Args:
+        name: the graph's name.
+        graph: a graph whose manifest tells which source gave which relation.
+        every: all sets of sources, for Shapley values; otherwise all sources but one, for each.
+
+    Returns:
+        Name to part, without the whole graph.
+
+    Raises:
+        ConfigError: fewer than two sources, or more than ``MAX_SOURCES`` of which every set is asked for.
+    """
+    relations = graph.source_relations
+    sources = list(relations)
+    if len(sources) < 2:
+        raise ConfigError(f"the graph {name!r} has no sources to leave out", found=f"sources {', '.join(sources)}")
+    if every and len(sources) > MAX_SOURCES:
+        raise ConfigError(
+            f"the graph {name!r} has too many sources to score every set of them",
+            expected=f"at most {MAX_SOURCES}",
+            found=f"{len(sources)}: {2 ** len(sources) - 1} graphs",
+            remedy="leave them out one at a time",
+        )
+    sizes = range(1, len(sources)) if every else [len(sources) - 1]
+    sets = [members for size in sizes for members in combinations(sources, size)]
+    return {
+        coalition_name(name, members, sources): graph.select([r for source in members for r in relations[source]])
+        for members in sets
+    }
+
+
+def shapley_terms(graph: str, source: str, sources: Sequence[str]) -> dict[str, float]:
+    """The Shapley value of a source as a sum over graphs: name to coefficient.
+
+    ``phi_i = sum over sets S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S))``: what a source adds, averaged
+    over all orders in which the sources could have been added. The values of all sources sum to that of the whole graph
+    less that of none [Shapley 1953].
+
+    Returns:
+        Coefficients by name; that of no source at all under the name "".
+    """
+    n = len(sources)
+    others = [name for name in sources if name != source]
+    terms: dict[str, float] = {}
+    for size in range(n):
+        weight = factorial(size) * factorial(n - size - 1) / factorial(n)
+        for members in combinations(others, size):
+            terms[coalition_name(graph, [*members, source], sources)] = weight
+            terms[coalition_name(graph, members, sources) if members else ""] = -weight
+    return terms

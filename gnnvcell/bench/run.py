@@ -12,7 +12,10 @@ import pandas as pd
 import torch
 
 from gnnvcell import __version__
+from gnnvcell.bench.coalitions import coalition_graphs
+from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.sources import compare_sources, per_source_graphs
+from gnnvcell.bench.statistics import benchmark_statistics
 from gnnvcell.bench.table import format_table, summarise
 from gnnvcell.config import apply_overrides
 from gnnvcell.data.labels import read_label_folder
@@ -28,12 +31,14 @@ class BenchResult:
     Args:
         records: one per (line, task, model, graph, control, seed, metric).
         summary: mean and spread over seeds of the headline metric.
+        statistics: what ``benchmark_statistics`` makes of the runs.
         provenance: command, versions, hardware and digests.
         runs: one per model fit, with its strata by graph support.
     """
 
     records: list[dict[str, Any]]
     summary: pd.DataFrame
+    statistics: pd.DataFrame
     provenance: dict[str, Any]
     runs: list[dict[str, Any]]
 
@@ -48,14 +53,16 @@ def run_bench(
     controls: Sequence[str] = ("rewired", "permuted"),
     seeds: int = 5,
     per_source: bool = False,
+    leave_one_out: bool = False,
+    coalitions: bool = False,
     overrides: Sequence[str] = (),
     out_dir: str | Path,
     progress: bool = True,
 ) -> BenchResult:
     """Score unseen perturbations on saved graphs and their controls, and write the results.
 
-    Writes ``results.json`` (the records), ``table.csv``, ``table.md`` and ``provenance.json`` into ``out_dir``, and
-    each finished run into ``out_dir/runs``.
+    Writes ``results.json`` (the records), ``table.csv``, ``table.md``, ``provenance.json`` and
+    ``statistics.csv`` into ``out_dir``, and each finished run into ``out_dir/runs``.
 
     Args:
         labels: folder of ``<line>-de.csv[.gz]`` and ``<line>-dir.csv[.gz]``.
@@ -66,6 +73,8 @@ def run_bench(
         controls: names in ``CONTROLS``.
         seeds: number of seeds.
         per_source: also every source of each graph alone.
+        leave_one_out: also each graph without each of its sources.
+        coalitions: also every set of sources of each graph, for Shapley values; it holds the two above.
         overrides: ``model.key=value`` settings.
         out_dir: where the results go.
         progress: show a progress bar.
@@ -80,6 +89,8 @@ def run_bench(
     graphs = {}
     for name, graph in loaded.items():
         graphs.update(per_source_graphs(name, graph) if per_source else {name: graph})
+        if leave_one_out or coalitions:
+            graphs.update(coalition_graphs(name, graph, every=coalitions))
     runs: list[dict[str, Any]] = []
     records = compare_sources(
         tables,
@@ -96,7 +107,9 @@ def run_bench(
     provenance = provenance_of(loaded)
     write_results(out, records, summary)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
-    return BenchResult(records, summary, provenance, runs)
+    statistics = benchmark_statistics(open_bench_folder(out).tables())
+    write_text(out / "statistics.csv", statistics.to_csv(index=False, float_format="%.4g"))
+    return BenchResult(records, summary, statistics, provenance, runs)
 
 
 def write_results(out_dir: str | Path, records: Sequence[dict[str, Any]], summary: pd.DataFrame) -> None:

@@ -45,6 +45,10 @@ def _add_sources(verbs: Any) -> None:
     )
     verb.add_argument("--seeds", type=int, default=5, metavar="N", help="number of seeds (default: 5)")
     verb.add_argument("--per-source", action="store_true", help="also score each source of each graph alone")
+    verb.add_argument("--leave-one-out", action="store_true", help="also score each graph without each of its sources")
+    verb.add_argument(
+        "--coalitions", action="store_true", help="also score every set of sources, for Shapley values (2^sources - 1)"
+    )
     verb.add_argument(
         "--set",
         dest="overrides",
@@ -156,6 +160,8 @@ def run_sources(arguments: argparse.Namespace) -> int:
         controls=arguments.controls,
         seeds=arguments.seeds,
         per_source=arguments.per_source,
+        leave_one_out=arguments.leave_one_out,
+        coalitions=arguments.coalitions,
         overrides=arguments.overrides,
         out_dir=arguments.out,
         progress=not arguments.quiet,

@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gnnvcell.bench import compare_sources, per_source_graphs
+from gnnvcell.bench.coalitions import coalition_graphs, shapley_terms
 from gnnvcell.bench.run import run_bench
 from gnnvcell.bench.units import Units, units_path, unpack
 from gnnvcell.config import Config
@@ -13,6 +16,7 @@ from gnnvcell.errors import ConfigError, DataError, FileFormatError
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.graphs.manifest import Manifest, SourceRecord
 from gnnvcell.models import MODELS, EffectModel, Prediction
 
 GENES = [f"G{i:02d}" for i in range(40)]
@@ -103,6 +107,32 @@ def test_per_source_keeps_the_nodes(planted) -> None:
     assert all(part.num_genes == graph.num_genes for part in graphs.values())
 
 
+def three_sources(graph: GeneGraph) -> GeneGraph:
+    """The same edges three times, each from a source of its own."""
+    table = graph.table("string")
+    tables = [replace(table, etype=("gene", name, "gene")) for name in "abc"]
+    records = {name: SourceRecord(key=name, type="table", relations=(name,)) for name in "abc"}
+    return GeneGraph.from_tables(tables, graph.vocab, manifest=Manifest.create(sources=records))
+
+
+def test_graphs_of_sets_of_sources(planted, monkeypatch) -> None:
+    graph = three_sources(planted[0])
+    without = coalition_graphs("g", graph)
+    assert {name: part.relations for name, part in without.items()} == {
+        "g/all but c": ["a", "b"],
+        "g/all but b": ["a", "c"],
+        "g/all but a": ["b", "c"],
+    }
+    every = coalition_graphs("g", graph, every=True)
+    assert set(every) == {*without, "g/a", "g/b", "g/c"}
+    assert set(every) == {name for s in "abc" for name in shapley_terms("g", s, list("abc"))} - {"", "g"}
+    with pytest.raises(ConfigError, match=r"'g' has no sources to leave out\n  found: sources a"):
+        coalition_graphs("g", every["g/a"])
+    monkeypatch.setattr("gnnvcell.bench.coalitions.MAX_SOURCES", 2)
+    with pytest.raises(ConfigError, match=r"too many sources .*\n  expected: at most 2\n  found: 3: 7 graphs"):
+        coalition_graphs("g", graph, every=True)
+
+
 def test_from_folders_to_files(planted, tmp_path) -> None:
     graph, effects = planted
     graph.save(tmp_path / "mini")
@@ -122,6 +152,9 @@ def test_from_folders_to_files(planted, tmp_path) -> None:
     result = run_bench(labels, [tmp_path / "mini"], **arguments)
     assert json.loads((out / "results.json").read_text()) == result.records
     assert "| sim | de | mini | neighbours | 1.000 |" in (out / "table.md").read_text()
+    statistics = pd.read_csv(out / "statistics.csv")
+    assert statistics["value"].tolist() == pytest.approx(result.statistics["value"].tolist(), rel=1e-3)
+    assert set(statistics["kind"]) == {"score", "control"}
     assert json.loads((out / "provenance.json").read_text())["graphs"] == {"mini": graph.digest}
     with pytest.raises(ConfigError, match="changes no model"):
         run_bench(labels, [tmp_path / "mini"], **{**arguments, "overrides": ["knn.k=3"]})

@@ -13,9 +13,7 @@ import torch
 
 from gnnvcell import __version__
 from gnnvcell.bench.coalitions import coalition_graphs
-from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.sources import compare_sources, per_source_graphs
-from gnnvcell.bench.statistics import benchmark_statistics
 from gnnvcell.bench.table import format_table, summarise
 from gnnvcell.config import apply_overrides
 from gnnvcell.data.labels import read_label_folder
@@ -31,14 +29,12 @@ class BenchResult:
     Args:
         records: one per (line, task, model, graph, control, seed, metric).
         summary: mean and spread over seeds of the headline metric.
-        statistics: what ``benchmark_statistics`` makes of the runs.
         provenance: command, versions, hardware and digests.
         runs: one per model fit, with its strata by graph support.
     """
 
     records: list[dict[str, Any]]
     summary: pd.DataFrame
-    statistics: pd.DataFrame
     provenance: dict[str, Any]
     runs: list[dict[str, Any]]
 
@@ -61,8 +57,8 @@ def run_bench(
 ) -> BenchResult:
     """Score unseen perturbations on saved graphs and their controls, and write the results.
 
-    Writes ``results.json`` (the records), ``table.csv``, ``table.md``, ``provenance.json`` and
-    ``statistics.csv`` into ``out_dir``, and each finished run into ``out_dir/runs``.
+    Writes ``results.json`` (the records), ``table.csv``, ``table.md`` and ``provenance.json`` into ``out_dir``, and
+    each finished run into ``out_dir/runs``. Statistics are made from these files (``bench.folder``).
 
     Args:
         labels: folder of ``<line>-de.csv[.gz]`` and ``<line>-dir.csv[.gz]``.
@@ -107,9 +103,7 @@ def run_bench(
     provenance = provenance_of(loaded)
     write_results(out, records, summary)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
-    statistics = benchmark_statistics(open_bench_folder(out).tables())
-    write_text(out / "statistics.csv", statistics.to_csv(index=False, float_format="%.4g"))
-    return BenchResult(records, summary, statistics, provenance, runs)
+    return BenchResult(records, summary, provenance, runs)
 
 
 def write_results(out_dir: str | Path, records: Sequence[dict[str, Any]], summary: pd.DataFrame) -> None:

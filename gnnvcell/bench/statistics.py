@@ -50,9 +50,10 @@ def benchmark_statistics(
     Returns:
         One row per comparison: ``kind, line, task, model, graph, against``; ``value, low, high, sd``; ``p`` (normal, of
         the bootstrap's standard deviation) and ``p_holm``, corrected over the kind; ``seeds, seeds_above`` and
-        ``seeds_sign_p``; ``genes, genes_above, genes_below`` and ``genes_sign_p``. Genes share perturbations, so their
-        sign test says how even a difference is and not how sure. ``of_ceiling`` is the score with 0 at chance and 1 at
-        the ceiling. Where there are several lines, their means follow as the line ``mean of lines``.
+        ``seeds_sign_p`` (NaN where seeds change nothing); ``genes, genes_above, genes_below`` and ``genes_sign_p``.
+        Genes share perturbations, so their sign test says how even a difference is and not how sure. ``of_ceiling`` is
+        the score with 0 at chance and 1 at the ceiling. Where there are several lines, their means follow as the line
+        ``mean of lines``.
     """
     estimates: dict[_Row, Estimate] = {}
     for table in tables:
@@ -137,6 +138,8 @@ def _row(
 ) -> dict[str, Any]:
     low, high = found.interval(level)
     seeds_above, _, seeds_p = sign_test(found.by_seed, found.null)
+    if np.ptp(found.by_seed) < 1e-12:  # the same run for every seed is no evidence anew
+        seeds_p = float("nan")
     genes_above, genes_below, genes_p = sign_test(found.by_gene, found.null)
     share = float("nan")
     if contrast.kind == "score" and (line, task) in ceilings:

@@ -58,7 +58,7 @@ def _add_sources(verbs: Any) -> None:
         metavar="MODEL.KEY=VALUE",
         help="settings of a model, for example smoother.power=2.0",
     )
-    verb.add_argument("--out", required=True, metavar="DIR", help="results.json, table.md, table.csv, runs/, page")
+    verb.add_argument("--out", required=True, metavar="DIR", help="results.json, statistics.csv, table.md, runs/, page")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run_sources)
 
@@ -149,7 +149,7 @@ def run_sources(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell bench sources``."""
     from gnnvcell.bench.run import run_bench
     from gnnvcell.bench.table import format_table
-    from gnnvcell.report.page import write_page
+    from gnnvcell.report.benchmark import write_report
 
     result = run_bench(
         arguments.labels,
@@ -166,9 +166,7 @@ def run_sources(arguments: argparse.Namespace) -> int:
         out_dir=arguments.out,
         progress=not arguments.quiet,
     )
-    page = write_page(
-        arguments.out, result.records, title="Graph sources", strata=result.runs, extras=result.provenance
-    )
+    page = write_report(arguments.out)
     print(format_table(result.summary))
-    print(f"\nresults.json, table.md, table.csv: {arguments.out}\npage: {page}")
+    print(f"\nresults.json, statistics.csv, table.md, table.csv: {arguments.out}\npage: {page}")
     return 0

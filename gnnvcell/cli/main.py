@@ -12,7 +12,21 @@ from typing import TextIO
 from gnnvcell import __version__
 from gnnvcell.errors import GnnvcellError, GnnvcellWarning
 
-GROUPS = ("graph", "data", "embed", "train", "predict", "evaluate", "pack", "screen", "maps", "bench", "demo", "info")
+GROUPS = (
+    "graph",
+    "data",
+    "embed",
+    "train",
+    "predict",
+    "evaluate",
+    "pack",
+    "screen",
+    "maps",
+    "bench",
+    "report",
+    "demo",
+    "info",
+)
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 

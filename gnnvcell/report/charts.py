@@ -34,14 +34,14 @@ def controls_chart(scores: Sequence[Score], *, width: float, label: str) -> Figu
     panels = unique(s.panel for s in scores)
     height = len(models) * (len(controls) * _BAR + 0.16) + 0.75
     names = [_CONTROL_NAMES.get(control, control) for control in controls]
-    figure, grid = _grid(len(panels), width, height, legend=_legend_height(names, width))
+    figure, grid = panel_grid(len(panels), width, height, legend=legend_height(names, width))
     limits = _limits(scores)
     for axes, panel in zip(grid, panels, strict=True):
         _draw_control_bars(axes, [s for s in scores if s.panel == panel], models, controls)
         _dress(axes, models, panel_title(*panel), limits, label)
     colours = [_control_colour(control, controls) for control in controls]
     handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=True)]
-    _legend(figure, handles, width)
+    top_legend(figure, handles, width)
     return figure
 
 
@@ -72,7 +72,7 @@ def sources_chart(scores: Sequence[Score], *, width: float, label: str) -> Figur
     models, graphs = unique(s.model for s in scores), unique(s.graph for s in scores)
     panels = unique(s.panel for s in scores)
     height = len(graphs) * max(0.34, 0.12 * len(models) + 0.12) + 0.75
-    figure, grid = _grid(len(panels), width, height, legend=_legend_height([*models, _HOLLOW], width))
+    figure, grid = panel_grid(len(panels), width, height, legend=legend_height([*models, _HOLLOW], width))
     limits = _limits(scores)
     for axes, panel in zip(grid, panels, strict=True):
         for place, model in enumerate(models):
@@ -83,12 +83,12 @@ def sources_chart(scores: Sequence[Score], *, width: float, label: str) -> Figur
                     mean, _ = mean_and_spread(
                         s.value for s in scores if (s.panel, s.model, s.graph, s.control) == where
                     )
-                    axes.add_line(_marker(place, at=(mean, row + offset), hollow=control == "rewired"))
+                    axes.add_line(series_marker(place, at=(mean, row + offset), hollow=control == "rewired"))
         _dress(axes, graphs, panel_title(*panel), limits, label)
-    handles = [_marker(place, name=model) for place, model in enumerate(models)]
+    handles = [series_marker(place, name=model) for place, model in enumerate(models)]
     if any(s.control == "rewired" for s in scores):
-        handles.append(_marker(0, name=_HOLLOW, hollow=True, colour=INK))
-    _legend(figure, handles, width)
+        handles.append(series_marker(0, name=_HOLLOW, hollow=True, colour=INK))
+    top_legend(figure, handles, width)
     return figure
 
 
@@ -103,7 +103,7 @@ def support_chart(scores: Sequence[SupportScore], *, width: float, label: str) -
     """
     models, panels = unique(s.model for s in scores), unique(s.panel for s in scores)
     last = max(s.quarter for s in scores)
-    figure, grid = _grid(len(panels), width, 2.6, legend=_legend_height(models, width))
+    figure, grid = panel_grid(len(panels), width, 2.6, legend=legend_height(models, width))
     for axes, panel in zip(grid, panels, strict=True):
         for place, model in enumerate(models):
             means = [
@@ -118,11 +118,11 @@ def support_chart(scores: Sequence[SupportScore], *, width: float, label: str) -
         axes.set_ylabel(label)
         axes.set_title(panel_title(*panel), loc="left", fontsize=10.5)
         tidy(axes, grid="y")
-    _legend(figure, [_marker(place, name=model, line=True) for place, model in enumerate(models)], width)
+    top_legend(figure, [series_marker(place, name=model, line=True) for place, model in enumerate(models)], width)
     return figure
 
 
-def _marker(
+def series_marker(
     place: int,
     *,
     at: tuple[float, float] | None = None,
@@ -146,8 +146,8 @@ def _marker(
     )
 
 
-def _grid(panels: int, width: float, row_height: float, *, legend: float) -> tuple[Figure, list[Axes]]:
-    """A figure with one axes per panel, two in a row where the figure is wide."""
+def panel_grid(panels: int, width: float, row_height: float, *, legend: float) -> tuple[Figure, list[Axes]]:
+    """A figure with one axes per panel, two in a row where the figure is wide; ``legend`` is its height in inches."""
     columns = min(2 if width >= WIDE else 1, panels)
     rows = -(-panels // columns)
     figure = Figure(figsize=(width, rows * row_height + legend), layout="constrained")
@@ -157,7 +157,8 @@ def _grid(panels: int, width: float, row_height: float, *, legend: float) -> tup
     return figure, cells[:panels]
 
 
-def _legend(figure: Figure, handles: Sequence[Any], width: float) -> None:
+def top_legend(figure: Figure, handles: Sequence[Any], width: float) -> None:
+    """A legend above the panels, in as many columns as fit."""
     columns = _legend_columns([handle.get_label() for handle in handles], width)
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
 
@@ -167,7 +168,8 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return max(1, min(len(labels), int(width / (letters * 0.085)), 4))
 
 
-def _legend_height(labels: Sequence[str], width: float) -> float:
+def legend_height(labels: Sequence[str], width: float) -> float:
+    """Inches that ``top_legend`` takes."""
     return 0.25 + 0.2 * -(-len(labels) // _legend_columns(labels, width))
 
 

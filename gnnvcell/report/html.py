@@ -32,6 +32,15 @@ summary { cursor: pointer; color: var(--accent); }
 .lead ul { margin: .3rem 0; padding-left: 1.2rem; }
 figure { margin: 0 0 1.5rem; }
 figure svg { width: 100%; height: auto; display: block; color: var(--ink); overflow: visible; }
+.lookup label { display: inline-block; margin: 0 1rem .5rem 0; color: var(--soft); font-size: .9rem; }
+.lookup select, .lookup input, .lookup button { font: inherit; color: var(--ink); background: var(--panel);
+  border: 1px solid var(--grid); border-radius: .3rem; padding: .25rem .5rem; max-width: 100%; }
+.lookup th button { border: 0; background: none; color: inherit; font-weight: 600; padding: .2rem 0; cursor: pointer; }
+.lookup th button::after { content: " \\2195"; color: var(--grid); }
+.lookup th[aria-sort=ascending] button::after { content: " \\2191"; color: var(--accent); }
+.lookup th[aria-sort=descending] button::after { content: " \\2193"; color: var(--accent); }
+.lookup th:first-child, .lookup td:first-child { position: sticky; left: 0; background: var(--paper); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .narrow { display: none; }
 @media (max-width: 640px) {
   body { padding: 1rem .75rem 3rem; } h1 { font-size: 1.4rem; }

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from gnnvcell.bench.coalitions import is_part, is_single
 from gnnvcell.files import write_text
 from gnnvcell.graphs.info import GraphInfo
 from gnnvcell.report.charts import controls_chart, sources_chart, support_chart
@@ -29,6 +30,8 @@ def write_page(
     strata: Sequence[Mapping[str, Any]] = (),
     extras: Mapping[str, Any] | None = None,
     intro: str = "",
+    comparisons: Sequence[str] = (),
+    lookups: Sequence[str] = (),
 ) -> Path:
     """Write ``index.html`` and every figure as PNG and SVG in ``plots/``.
 
@@ -41,6 +44,8 @@ def write_page(
             graph support.
         extras: provenance to show: command, seeds, digests ...; nested tables become one row per value.
         intro: a paragraph under the title, as plain text.
+        comparisons: sections after the scores, as HTML.
+        lookups: sections before the provenance, as HTML.
 
     Returns:
         The path of the page.
@@ -51,12 +56,12 @@ def write_page(
     out = Path(out_dir)
     scores = read_scores(records)
     write = figure_writer(out / "plots")
-    whole = [record for record in records if "/" not in str(record["graph"])] or list(records)
-    parts = [section("Scores of held-out perturbations", tables_block(score_tables(whole)))]
+    whole = [record for record in records if not is_part(str(record["graph"]))] or list(records)
+    parts = [section("Scores of held-out perturbations", tables_block(score_tables(whole))), *comparisons]
     parts.append(section("Real graph against random graphs", "\n".join(_control_figures(scores, write))))
     figures = list(_source_figures(scores, write))
     if figures:
-        alone = [record for record in records if "/" in str(record["graph"])]
+        alone = [record for record in records if is_single(str(record["graph"]))]
         numbers = folded("The same in numbers", tables_block(score_tables(alone)))
         parts.append(section("Which source helps", "\n".join([*figures, numbers])))
     by_support = read_support(strata)
@@ -71,13 +76,14 @@ def write_page(
         parts.append(section("Where the graph knows much and where little", drawn))
     if graph_info is not None:
         parts.append(section("The graph", tables_block(graph_tables(graph_info))))
+    parts += lookups
     provenance = DataTable("", ("", ""), provenance_rows(extras or {}))
     parts.append(section("Where these numbers come from", tables_block([provenance])))
     return write_text(out / "index.html", document(title, intro, findings(whole), parts))
 
 
 def _control_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
-    whole = [score for score in scores if "/" not in score.graph] or list(scores)
+    whole = [score for score in scores if not is_part(score.graph)] or list(scores)
     figures = []
     for place, graph in enumerate(unique(score.graph for score in whole)):
         part = [score for score in whole if score.graph == graph]
@@ -93,9 +99,9 @@ def _control_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
 
 def _source_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
     figures = []
-    for place, whole in enumerate(unique(s.graph.split("/")[0] for s in scores if "/" in s.graph)):
-        family = [score for score in scores if score.graph.split("/")[0] == whole]
-        models = {score.model for score in family if "/" in score.graph}
+    for place, whole in enumerate(unique(s.graph.split("/")[0] for s in scores if is_single(s.graph))):
+        family = [score for score in scores if score.graph == whole or _is_source_of(score.graph, whole)]
+        models = {score.model for score in family if is_part(score.graph)}
         part = [
             replace(score, graph=score.graph.partition("/")[2] or _WHOLE) for score in family if score.model in models
         ]
@@ -103,6 +109,10 @@ def _source_figures(scores: Sequence[Score], write: FigureWriter) -> list[str]:
         drawing = _bound(sources_chart, part)
         figures.append(write(drawing, f"sources-{place + 1}" if place else "sources", caption))
     return figures
+
+
+def _is_source_of(graph: str, whole: str) -> bool:
+    return is_single(graph) and graph.startswith(f"{whole}/")
 
 
 def _bound(chart: Callable[..., Figure], scores: Sequence[Score]) -> Callable[[float], Figure]:

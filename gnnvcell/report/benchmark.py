@@ -1,0 +1,135 @@
+"""The report of a finished benchmark, from its folder alone: statistics, figures, and every gene and perturbation."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from gnnvcell.bench.coalitions import is_part, is_single
+from gnnvcell.bench.folder import open_bench_folder
+from gnnvcell.bench.statistics import benchmark_statistics
+from gnnvcell.errors import ConfigError
+from gnnvcell.files import write_text
+from gnnvcell.report.figures import FigureWriter, figure_writer
+from gnnvcell.report.html import folded, paragraphs, section, tables_block
+from gnnvcell.report.interval_chart import Interval, interval_chart
+from gnnvcell.report.lookup import lookup_block, lookups_of
+from gnnvcell.report.page import write_page
+from gnnvcell.report.scores import panel_title
+from gnnvcell.report.statistics_tables import headline_tables, main_control, model_tables, source_tables
+
+_HOW = (
+    "Intervals are bootstraps over seeds, genes and held-out perturbations at once; differences are paired by all "
+    "three. p is two-sided and normal, from the bootstrap's standard deviation, and corrected by Holm's method over "
+    "all comparisons of its kind on this page. With one seed, an interval does not hold the chance in a control graph."
+)
+_LOOKUP = (
+    "AUROC of single genes over held-out perturbations, and of single perturbations over genes, means over seeds on "
+    "whole graphs. A gene with few perturbations of either label has a coarse AUROC. Perturbations score high where a "
+    "model only knows which genes change often."
+)
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    title: str = "Graph sources",
+    draws: int = 2000,
+    seed: int = 0,
+    ceilings: Mapping[tuple[str, str], float] | None = None,
+) -> Path:
+    """Write ``index.html``, ``plots/`` and ``statistics.csv`` of a benchmark into its folder.
+
+    Args:
+        folder: what ``--out`` of ``gnnvcell bench sources`` was.
+        title: of the page.
+        draws: of the bootstrap.
+        seed: of the draws.
+        ceilings: (line, task) to the best score that the data allow.
+
+    Returns:
+        The path of the page; it is one file and needs no network.
+
+    Raises:
+        MissingFileError, FileFormatError: the folder is not one of a benchmark, not finished, or damaged.
+        ConfigError: a ceiling for a line and task that were not run, or one at or below chance.
+    """
+    bench = open_bench_folder(folder)
+    _check_ceilings(ceilings or {}, list(bench.units))
+    statistics = benchmark_statistics(bench.tables(), draws=draws, seed=seed, ceilings=ceilings)
+    write_text(bench.path / "statistics.csv", statistics.to_csv(index=False, float_format="%.4g"))
+    command = _command(bench.path, draws, seed, ceilings or {})
+    write = figure_writer(bench.path / "plots")
+    lookup = paragraphs([_LOOKUP]) + lookup_block(lookups_of(bench, main_control(statistics)))
+    return write_page(
+        bench.path,
+        bench.records,
+        title=title,
+        strata=bench.placed,
+        extras={**bench.provenance, "command of figures and tables": command},
+        comparisons=_comparisons(statistics, write),
+        lookups=[section("Genes and perturbations", lookup)],
+    )
+
+
+def _comparisons(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
+    tables = tables_block(headline_tables(statistics))
+    parts = [section("With intervals", f"{tables}\n{paragraphs([_HOW])}")]
+    models = model_tables(statistics)
+    if models:
+        parts.append(section("Model against model", tables_block(models)))
+    sources = source_tables(statistics)
+    if sources:
+        figures = _source_figures(statistics, write)
+        numbers = folded("The same in numbers", tables_block(sources))
+        parts.append(section("What each source adds", "\n".join([*figures, numbers])))
+    return parts
+
+
+def _source_figures(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
+    """Real minus control of the whole and each source; then what each adds to the others."""
+    control = main_control(statistics)
+    drawn = [
+        ("control", control, f"AUROC, real − {control}", f"Each source alone: real graph minus {control} graph."),
+        ("leave_one_out", "the others", "AUROC lost without it", "What is lost when one source is left out."),
+        ("shapley", "all orders", "Shapley value, AUROC", "What a source adds, averaged over all orders of adding."),
+    ]
+    figures = []
+    for kind, against, label, caption in drawn:
+        rows = statistics[(statistics["kind"] == kind) & (statistics["against"] == against)]
+        rows = rows[rows["graph"].map(lambda name: is_single(name) or not is_part(name))]
+        if rows.empty:
+            continue
+        intervals = [
+            Interval(panel_title(row.line, row.task), _row_name(row.graph), row.model, row.value, row.low, row.high)
+            for row in rows.itertuples(index=False)
+        ]
+        text = f"{caption} 95% intervals; dashed: no difference. Numbers: statistics.csv, kind {kind}."
+        figures.append(
+            write(lambda width, i=intervals, x=label: interval_chart(i, width=width, label=x, null=0.0), kind, text)
+        )
+    return figures
+
+
+def _command(path: Path, draws: int, seed: int, ceilings: Mapping[tuple[str, str], float]) -> str:
+    words = ["gnnvcell", "report", str(path), "--draws", str(draws), "--seed", str(seed)]
+    words += (
+        ["--ceiling", *(f"{line}:{task}={value:g}" for (line, task), value in ceilings.items())] if ceilings else []
+    )
+    return shlex.join(words)
+
+
+def _row_name(graph: str) -> str:
+    """A source by its own name; the whole graph by its name and what it is."""
+    return graph.partition("/")[2] if is_part(graph) else f"{graph} (all)"
+
+
+def _check_ceilings(ceilings: Mapping[tuple[str, str], float], known: list[tuple[str, str]]) -> None:
+    for where, value in ceilings.items():
+        if where not in known:
+            raise ConfigError(
+                f"a ceiling for {':'.join(where)}, which was not run", expected=", ".join(map(":".join, known))
+            )
+        if not 0.5 < value <= 1:
+            raise ConfigError(f"the ceiling of {':'.join(where)} is {value:g}", expected="above chance (.5), at most 1")

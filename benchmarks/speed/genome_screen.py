@@ -56,6 +56,8 @@ def measured_once(args: argparse.Namespace) -> dict[str, float]:
     begun = time.perf_counter()
     model = Propagation().fit(table, graph, seed=0)
     fitted = time.perf_counter()
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=args.out))
     busy = time.process_time()
     path = screen_genome(
@@ -79,7 +81,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--control", action="store_true", help="with the expression of control cells")
-    parser.add_argument("--out", default=None, help="where the store goes while it is measured")
+    parser.add_argument("--out", type=Path, default=None, help="where the store goes while it is measured")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.once:

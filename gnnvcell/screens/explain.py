@@ -13,6 +13,7 @@ from gnnvcell import keys
 from gnnvcell.config import Config
 from gnnvcell.errors import ConfigError, GeneError, ModelError, did_you_mean
 from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.models.base import EffectPredictor
 from gnnvcell.models.evidence import column_of
 from gnnvcell.perturbation import Perturbation
 from gnnvcell.screens.deletions import Deletions
@@ -47,7 +48,7 @@ class ExplainConfig(Config):
 
 
 def explain(
-    model: ReadsGraph,
+    model: EffectPredictor,
     perturbation: str,
     gene: str,
     *,
@@ -84,7 +85,7 @@ def explain(
         'STAT1 > JAK2'
     """
     config = config or ExplainConfig()
-    graph = _graph_of(model)
+    model, graph = _reads_graph(model)
     targets = _targets(graph, perturbation)
     responding = _responding(graph, gene)
     found = model.predict([perturbation], context=context)
@@ -123,14 +124,13 @@ def explain(
     )  # fmt: skip
 
 
-def _graph_of(model: ReadsGraph) -> GeneGraph:
-    graph = model.graph if isinstance(model, ReadsGraph) else None
-    if graph is None:
+def _reads_graph(model: EffectPredictor) -> tuple[ReadsGraph, GeneGraph]:
+    if not isinstance(model, ReadsGraph) or model.graph is None:
         raise ModelError(
             f"{type(model).__name__} has no graph whose edges could be deleted",
             expected="a model that predicts on edited graphs, such as knn, smoother, propagation or source_propagation",
         )
-    return graph
+    return model, model.graph
 
 
 def _targets(graph: GeneGraph, perturbation: str) -> list[int]:
@@ -221,7 +221,7 @@ def _hop_table(paths: Sequence[Path], deletions: Deletions) -> pd.DataFrame:
 
 def _fidelity(
     paths: Sequence[Path], deletions: Deletions, corridor: Corridor, direction: float, config: ExplainConfig
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     """What goes with all hops of the paths, against as many matched ones."""
     explained = list(dict.fromkeys(hop for path in paths for hop in hops_of(path.nodes)))
     effect = deletions.effect(explained)
@@ -241,7 +241,7 @@ def _fidelity(
         "draws": len(random),
         "random_mean": float(np.mean(random)) if random else float("nan"),
         "random_sd": float(np.std(random)) if random else float("nan"),
-        "p": (1 + as_large) / (1 + len(random)),
+        "p": float((1 + as_large) / (1 + len(random))),
     }
 
 

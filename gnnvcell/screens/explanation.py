@@ -50,7 +50,7 @@ class Explanation:
     support: float
     paths: pd.DataFrame
     hops: pd.DataFrame
-    fidelity: dict[str, float]
+    fidelity: dict[str, int | float]
     sources: pd.DataFrame
     evidence: pd.DataFrame | None
     graph: "nx.DiGraph"

@@ -64,7 +64,7 @@ def test_target_from_ill_to_well(folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert (table["kind"] == "double").sum() == 4
     assert pd.read_csv(out / "abstained.csv")["perturbation"].tolist() == ["nobody"]
     about = json.loads((out / "provenance.json").read_text())
-    assert about["command"].startswith("gnnvcell ")
+    assert about["command"].startswith("gnnvcell")
     assert about["shared_genes"] == len(READ)
     assert (out / "target.png").stat().st_size > 5000
     assert (out / "target.svg").is_file()

@@ -12,7 +12,7 @@ import torch
 TARGETS = [f"P{i}" for i in range(8)]
 GENES = [*TARGETS, *(f"R{i}" for i in range(12))]
 QUICK_MODEL = {"encoders": ["onehot"], "hidden_dim": 8, "layers": 1, "heads": 2, "set_size": 8, "sets_per_batch": 4}
-QUICK_FIT = {"max_steps": 6, "val_every": 3, "loggers": ["csv"]}
+QUICK_FIT = {"max_steps": 6, "val_every": 3, "validate_first": False, "loggers": ["csv"]}
 
 
 def screen(cell_type: str, seed: int, *, targets=TARGETS, genes=GENES, cells: int = 12) -> ad.AnnData:

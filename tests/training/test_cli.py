@@ -26,6 +26,7 @@ sets_per_batch = 4
 [fit]
 max_steps = 6
 val_every = 3
+validate_first = false
 loggers = ["csv"]
 """
 
@@ -57,7 +58,8 @@ def test_bad_input(settings, tmp_path, capsys) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupted_command_goes_on_to_the_same_bits(settings, tmp_path, processes) -> None:
     command = [sys.executable, "-m", "gnnvcell.cli.main", "train", settings, f"fit.devices={processes}"]
-    command += ["fit.accelerator=cpu", "fit.max_steps=40", "fit.val_every=10", "model.dropout=0.1", "--quiet", "--out"]
+    command += ["fit.accelerator=cpu", "fit.max_steps=40", "fit.val_every=10", "fit.validate_first=true"]
+    command += ["model.dropout=0.1", "--quiet", "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run([*command, str(whole)], env=environment, check=True, timeout=300, capture_output=True)

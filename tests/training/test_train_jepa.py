@@ -14,7 +14,7 @@ from gnnvcell.training import TrainConfig, train
 
 from .conftest import GENES
 
-STAGE = {"max_steps": 4, "val_every": 2, "patience": None}
+STAGE = {"validate_first": False, "max_steps": 4, "val_every": 2, "patience": None}
 MODEL = {
     "name": "jepa", "preset": "v0.3", "width": 8, "heads": 2, "layers": 1, "predictor_layers": 1, "decoder_dim": 8,
     "sets_per_batch": 8, "genes": 10, "encoders": ["onehot"], "pretrain": STAGE, "action": STAGE, "decode": STAGE,

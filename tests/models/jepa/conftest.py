@@ -119,7 +119,7 @@ def batch(conditions):
 # --- whole models, of cells
 
 
-STAGE = {"max_steps": 4, "val_every": 2, "patience": None, "loggers": [], "log_every": 2}
+STAGE = {"validate_first": False, "max_steps": 4, "val_every": 2, "patience": None, "loggers": [], "log_every": 2}
 STAGES = dict.fromkeys(("pretrain", "action", "decode"), STAGE)
 PER_SET = {"v0.2": {"sets_per_batch": 8}, "v0.3": {"sets_per_batch": 8}, "graph": {"set_size": 4, "sets_per_batch": 4}}
 

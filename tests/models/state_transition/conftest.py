@@ -23,7 +23,7 @@ QUICK = {
     "sets_per_batch": 4,
     "graph": {"width": 8, "layers": 1, "dropout": 0.0},
     "spectral_dim": 8,
-    "training": {"max_steps": 6, "val_every": 3, "patience": None, "loggers": []},
+    "training": {"max_steps": 6, "val_every": 3, "validate_first": False, "patience": None, "loggers": []},
 }
 
 

@@ -111,12 +111,12 @@ def _check_is_finished(path: Path) -> None:
     if (path / "scores.csv").exists():
         raise MissingFileError(f"{path} is a folder of `gnnvcell bench cells`, of which table.md is the report")
     runs = len(list((path / "runs").glob("*.json"))) if (path / "runs").is_dir() else 0
-    if runs or any(file.exists() for file in results):
+    if runs:
         raise FileFormatError(f"the benchmark in {path} is not finished", found=f"{runs} finished runs", remedy=_AGAIN)
     raise MissingFileError(
         f"{path} is not the folder of a benchmark",
         expected="results.json, provenance.json, runs and units",
-        remedy="name what --out of `gnnvcell bench sources` was",
+        remedy="name what --out of `gnnvcell bench sources` was; `gnnvcell demo` writes its own page",
     )
 
 

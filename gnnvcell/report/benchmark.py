@@ -17,7 +17,7 @@ from gnnvcell.report.interval_chart import Interval, interval_chart
 from gnnvcell.report.lookup import lookup_block, lookups_of
 from gnnvcell.report.page import write_page
 from gnnvcell.report.scores import panel_title
-from gnnvcell.report.statistics_tables import headline_tables, main_control, model_tables, source_tables
+from gnnvcell.report.statistics_tables import headline_tables, main_control, model_tables, rows_of, source_tables
 
 _HOW = (
     "Intervals are bootstraps over seeds, genes and held-out perturbations at once; differences are paired by all "
@@ -97,13 +97,17 @@ def _source_figures(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
     ]
     figures = []
     for kind, against, label, caption in drawn:
-        rows = statistics[(statistics["kind"] == kind) & (statistics["against"] == against)]
-        rows = rows[rows["graph"].map(lambda name: is_single(name) or not is_part(name))]
-        if rows.empty:
+        rows = rows_of(statistics, kind, against=against)
+        rows = [row for row in rows if is_single(row["graph"]) or not is_part(row["graph"])]
+        if not rows:
             continue
         intervals = [
-            Interval(panel_title(row.line, row.task), _row_name(row.graph), row.model, row.value, row.low, row.high)
-            for row in rows.itertuples(index=False)
+            Interval(
+                panel_title(row["line"], row["task"]),
+                _row_name(row["graph"]),
+                *(row[name] for name in ("model", "value", "low", "high")),
+            )
+            for row in rows
         ]
         text = f"{caption} 95% intervals; dashed: no difference. Numbers: statistics.csv, kind {kind}."
         figures.append(

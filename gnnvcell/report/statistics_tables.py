@@ -1,6 +1,6 @@
 """Tables of benchmark statistics: scores with intervals, models against each other, and what each source adds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,15 +8,21 @@ import pandas as pd
 
 from gnnvcell.bench.coalitions import is_part, is_single
 from gnnvcell.report.html import Cell, DataTable
-from gnnvcell.report.scores import panel_title
+from gnnvcell.report.scores import panel_title, unique
 from gnnvcell.report.tables import DEGREE_MATCHED
 
-_PANEL = ["line", "task"]
+Row = dict[str, Any]
+
+
+def rows_of(statistics: pd.DataFrame, kind: str, *, against: str | None = None) -> list[Row]:
+    """The comparisons of one kind, and against one thing where it is given."""
+    rows = [{str(name): value for name, value in row.items()} for row in statistics.to_dict(orient="records")]
+    return [row for row in rows if row["kind"] == kind and against in (None, row["against"])]
 
 
 def main_control(statistics: pd.DataFrame) -> str:
     """The control that differences are shown against: the degree-matched one, or the first; empty without controls."""
-    found = statistics.loc[statistics["kind"] == "control", "against"].unique().tolist()
+    found = unique(row["against"] for row in rows_of(statistics, "control"))
     return DEGREE_MATCHED if DEGREE_MATCHED in found else (found or [""])[0]
 
 
@@ -28,95 +34,93 @@ def headline_tables(statistics: pd.DataFrame, *, level: float = 0.95) -> list[Da
         level: of its intervals.
     """
     control, interval = main_control(statistics), f"{level:.0%} interval"
-    whole = statistics[~statistics["graph"].map(is_part)]
-    differences = _of_kind(whole, "control", control)
-    shares, several = whole["of_ceiling"].notna().any(), whole["graph"].nunique() > 1
+    scores = [row for row in rows_of(statistics, "score", against="") if not is_part(row["graph"])]
+    differences = {_place(row): row for row in rows_of(statistics, "control", against=control)}
+    shares = any(np.isfinite(row["of_ceiling"]) for row in scores)
+    several = len({row["graph"] for row in scores}) > 1
     header = ["model", *(["graph"] if several else []), "score", interval]
     header += [f"real − {control}", interval, "p (Holm)"] if control else []
     header += ["share of ceiling"] if shares else []
     tables = []
-    for (line, task), part in whole[(whole["kind"] == "score") & (whole["against"] == "")].groupby(_PANEL, sort=False):  # type: ignore[misc]
-        best = part["value"].max()
+    for title, part in _panels(scores):
+        best = max(row["value"] for row in part)
         rows = []
-        for row in part.sort_values("value", ascending=False, kind="stable").to_dict(orient="records"):
+        for row in sorted(part, key=lambda row: -row["value"]):
             score = Cell(f"{row['value']:.3f}", best=bool(row["value"] == best))
             cells: list[str | Cell] = [row["model"], *([row["graph"]] if several else []), score]
             cells.append(_interval(row, signed=False))
-            if control:
-                cells += _difference(differences.get((line, task, row["model"], row["graph"])))
+            cells += _difference(differences.get(_place(row))) if control else []
             if shares:
                 cells.append(f"{row['of_ceiling']:.0%}" if np.isfinite(row["of_ceiling"]) else "–")
             rows.append(cells)
-        tables.append(DataTable(panel_title(line, task), header, rows))
+        tables.append(DataTable(title, header, rows))
     return tables
 
 
 def model_tables(statistics: pd.DataFrame) -> list[DataTable]:
     """Per line and task: differences between models on the same real graph; none where one model was run."""
-    models = statistics[statistics["kind"] == "model"]
-    several = models["graph"].nunique() > 1
+    models = rows_of(statistics, "model")
+    several = len({row["graph"] for row in models}) > 1
     header = ("models", *(["graph"] if several else []), "difference", "interval", "p (Holm)", "genes above / below")
-    tables = []
-    for (line, task), part in models.groupby(_PANEL, sort=False):  # type: ignore[misc]
-        rows = [
+    return [
+        DataTable(
+            title,
+            header,
             [
-                f"{row['model']} − {row['against']}",
-                *([row["graph"]] if several else []),
-                *_difference(row),
-                f"{row['genes_above']:,} / {row['genes_below']:,}",
-            ]
-            for row in part.to_dict(orient="records")
-        ]
-        tables.append(DataTable(panel_title(line, task), header, rows))
-    return tables
+                [
+                    f"{row['model']} − {row['against']}",
+                    *([row["graph"]] if several else []),
+                    *_difference(row),
+                    f"{row['genes_above']:,} / {row['genes_below']:,}",
+                ]
+                for row in part
+            ],
+        )
+        for title, part in _panels(models)
+    ]
 
 
 def source_tables(statistics: pd.DataFrame) -> list[DataTable]:
     """Per line and task: each source alone, real against control, and what it adds to the others where that was run."""
     control = main_control(statistics)
-    single = statistics[statistics["graph"].map(is_single)]
-    scores = single[(single["kind"] == "score") & (single["against"] == "")]
-    columns: list[tuple[str, Any]] = [(f"real − {control}", _of_kind(single, "control", control))] if control else []
-    columns += [
-        (title, _of_kind(statistics, kind))
-        for kind, title in (("leave_one_out", "lost without it"), ("shapley", "Shapley value"))
-        if (statistics["kind"] == kind).any()
-    ]
-    names = [name for title, _ in columns for name in (title, "interval", "p (Holm)")]
+    kinds = [("control", control, f"real − {control}")] if control else []
+    kinds += [("leave_one_out", "the others", "lost without it"), ("shapley", "all orders", "Shapley value")]
+    compared = {title: rows_of(statistics, kind, against=against) for kind, against, title in kinds}
+    columns = {
+        title: {_place(row): row for row in rows if is_single(row["graph"])} for title, rows in compared.items() if rows
+    }
+    alone = {_place(row): row for row in rows_of(statistics, "score", against="") if is_single(row["graph"])}
+    places = unique([*alone, *(place for column in columns.values() for place in column)])
+    header = ["source", "model", "alone", *(name for title in columns for name in (title, "interval", "p (Holm)"))]
     tables = []
-    for (line, task), part in _where_any(scores, columns, statistics).groupby(_PANEL, sort=False):  # type: ignore[misc]
+    for line, task in unique(place[:2] for place in places):
         rows = []
-        for row in part.to_dict(orient="records"):
-            key = (line, task, row["model"], row["graph"])
-            found = [cell for _, differences in columns for cell in _difference(differences.get(key))]
-            alone = f"{row['value']:.3f}" if np.isfinite(row["value"]) else "–"
-            rows.append([row["graph"].partition("/")[2], row["model"], alone, *found])
-        tables.append(DataTable(panel_title(line, task), ("source", "model", "alone", *names), rows))
+        for place in (one for one in places if one[:2] == (line, task)):
+            score = f"{alone[place]['value']:.3f}" if place in alone else "–"
+            found = [cell for column in columns.values() for cell in _difference(column.get(place))]
+            rows.append([place[3].partition("/")[2], place[2], score, *found])
+        tables.append(DataTable(panel_title(line, task), header, rows))
     return tables
 
 
-def _where_any(scores: pd.DataFrame, columns: Sequence[Any], statistics: pd.DataFrame) -> pd.DataFrame:
-    """Rows of sources: those scored alone, and those that were only left out."""
-    if len(scores) or not columns:
-        return scores
-    return statistics[statistics["kind"] == "leave_one_out"].assign(value=float("nan"))
+def _place(row: Row) -> tuple[str, str, str, str]:
+    return row["line"], row["task"], row["model"], row["graph"]
 
 
-def _of_kind(statistics: pd.DataFrame, kind: str, against: str = "") -> dict[tuple[str, ...], dict[str, Any]]:
-    """(line, task, model, graph) to the row of a kind, and of what it is against where that is given."""
-    part = statistics[statistics["kind"] == kind]
-    part = part[part["against"] == against] if against else part
-    return {(row["line"], row["task"], row["model"], row["graph"]): row for row in part.to_dict(orient="records")}  # type: ignore[misc]
+def _panels(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Rows of each line and task, with its title."""
+    for line, task in unique((row["line"], row["task"]) for row in rows):
+        yield panel_title(line, task), [row for row in rows if (row["line"], row["task"]) == (line, task)]
 
 
-def _difference(row: dict[str, Any] | None) -> list[str]:
+def _difference(row: Row | None) -> list[str]:
     """Value, interval and corrected p."""
     if row is None:
         return ["–", "–", "–"]
     return [_number(row["value"], signed=True), _interval(row, signed=True), _p(row["p_holm"])]
 
 
-def _interval(row: dict[str, Any], *, signed: bool) -> str:
+def _interval(row: Row, *, signed: bool) -> str:
     return f"{_number(row['low'], signed=signed)} to {_number(row['high'], signed=signed)}"
 
 

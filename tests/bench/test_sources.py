@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gnnvcell.bench import compare_sources, per_source_graphs
@@ -11,6 +12,7 @@ from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.run import run_bench
 from gnnvcell.bench.statistics import benchmark_statistics
 from gnnvcell.bench.units import Units, units_path, unpack
+from gnnvcell.cli.main import main
 from gnnvcell.config import Config
 from gnnvcell.data import EffectTable
 from gnnvcell.errors import ConfigError, DataError, FileFormatError
@@ -201,3 +203,41 @@ def test_damaged_scores_of_genes_are_named(tmp_path) -> None:
         (tmp_path / "u.json").write_text(text)
         with pytest.raises(FileFormatError, match=r"u.json is damaged"):
             Units.load(tmp_path / "u.json")
+
+
+def test_sources_left_out_from_the_command_line(planted, tmp_path, capsys) -> None:
+    graph, effects = planted
+    three_sources(graph).save(tmp_path / "mini")
+    (tmp_path / "labels").mkdir()
+    rows = [
+        f"{p},{g},{int(effects.values[i, j])},{effects.split[i]}"
+        for i, p in enumerate(GENES)
+        for j, g in enumerate(GENES)
+    ]
+    (tmp_path / "labels" / "sim-de.csv").write_text("\n".join(["pert,gene,label,split", *rows]))
+    command = ["bench", "sources", "--labels", str(tmp_path / "labels"), "--graph", str(tmp_path / "mini")]
+    command += [
+        "--lines",
+        "sim",
+        "--task",
+        "de",
+        "--models",
+        "knn",
+        "--controls",
+        "permuted",
+        "--seeds",
+        "2",
+        "--quiet",
+    ]
+    command += ["--set", "knn.k=5", "--out", str(tmp_path / "out")]
+    assert main([*command, "--leave-one-out"]) == 0
+    kinds = set(pd.read_csv(tmp_path / "out" / "statistics.csv")["kind"])
+    assert kinds == {"score", "control", "leave_one_out"}
+    assert main([*command, "--coalitions"]) == 0
+    statistics = pd.read_csv(tmp_path / "out" / "statistics.csv")
+    shapley = statistics[statistics["kind"] == "shapley"]["value"]
+    assert len(shapley) == 3
+    whole = statistics[(statistics["kind"] == "score") & (statistics["graph"] == "mini")]["value"].iloc[0]
+    assert shapley.sum() == pytest.approx(whole - 0.5, abs=1e-3)
+    assert shapley.max() == pytest.approx(shapley.min(), abs=1e-3)  # the three are the same
+    assert "page: " in capsys.readouterr().out

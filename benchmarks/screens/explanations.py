@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -47,7 +48,8 @@ def truth_of(world: World, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def explained_and_matched(found: Explanation, hops: HopGraph, measured: list[int], rng) -> tuple[list[Hop], list[Hop]]:
     place = {str(name): at for at, name in enumerate(hops.graph.vocab.symbols)}
-    own = [tuple(sorted((place[a], place[b]))) for a, b in zip(found.hops["from"], found.hops["to"], strict=True)]
+    ends = [(place[a], place[b]) for a, b in zip(found.hops["from"], found.hops["to"], strict=True)]
+    own = [(min(pair), max(pair)) for pair in ends]
     target = place[found.perturbation]
     corridor = Corridor.of(hops, [target], [*measured, place[found.gene]], CONFIG.hops)
     drawn = [matched_hops(hops, corridor, own, rng=rng) for _ in range(DRAWS)]
@@ -100,7 +102,8 @@ def main() -> None:
         found = [world_scores(name, seed, args.targets) for seed in range(args.seeds)]
         column = {key: np.array([one[key] for one in found]) for key in found[0]}
         gain = column["regulates explained"] - column["regulates matched"]
-        p = scipy.stats.ttest_1samp(gain, 0, alternative="greater").pvalue
+        test: Any = scipy.stats.ttest_1samp(gain, 0, alternative="greater")
+        p = test.pvalue
         cells = [f"{column[k].mean():.3f} ± {column[k].std(ddof=1):.3f}" for k in list(column)[:4]]
         print(
             f"| {name} | {int(column['links'].sum())} | {' | '.join(cells)} | {(gain > 0).sum()} of {len(gain)} "

@@ -55,12 +55,16 @@ def explanation_chart(found: Explanation, *, width: float) -> Figure:
 
 def _columns(graph: "nx.DiGraph") -> list[list[str]]:
     """Nodes by their distance from the targets over paths; the responding gene comes last."""
-    targets = [node for node, role in graph.nodes(data="role") if role == TARGET]
+    targets = [node for node, role in _roles(graph) if role == TARGET]
     paths = nx.subgraph_view(graph, filter_edge=lambda a, b: graph.edges[a, b]["kind"] == "path")
-    depth = nx.multi_source_dijkstra_path_length(paths, targets, weight=None)
+    depth = {node: int(far) for node, far in nx.multi_source_dijkstra_path_length(paths, targets, weight=None).items()}
     last = max(depth.values()) + 1
-    place = {n: last if role == RESPONDING else depth.get(n, last - 1) for n, role in graph.nodes(data="role")}
+    place = {n: last if role == RESPONDING else depth.get(n, last - 1) for n, role in _roles(graph)}
     return [[node for node in graph if place[node] == column] for column in range(last + 1)]
+
+
+def _roles(graph: "nx.DiGraph") -> list[tuple[str, str]]:
+    return [(node, graph.nodes[node]["role"]) for node in graph]
 
 
 def _draw_paths(axes: Axes, found: Explanation, columns: list[list[str]]) -> None:
@@ -83,7 +87,7 @@ def _draw_paths(axes: Axes, found: Explanation, columns: list[list[str]]) -> Non
                 connectionstyle=f"arc3,rad={0.12 if dashed else 0.0}", shrinkA=7, shrinkB=8, zorder=1,
             )
         )  # fmt: skip
-    for node, role in graph.nodes(data="role"):
+    for node, role in _roles(graph):
         colour, marker = _ROLES[role]
         axes.plot(*at[node], marker=marker, markersize=10, color=colour, markeredgecolor="white", zorder=3)
         axes.annotate(
@@ -112,7 +116,7 @@ def _draw_sources(axes: Axes, sources: pd.DataFrame) -> None:
 
 
 def _legend(graph: "nx.DiGraph", *, against: bool) -> list[Line2D]:
-    there = {role for _, role in graph.nodes(data="role")}
+    there = {role for _, role in _roles(graph)}
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="", markersize=8, label=role)
         for role, (colour, marker) in _ROLES.items()

@@ -94,7 +94,7 @@ class HopGraph:
 
     def distances(self, starts: Sequence[int] | NDArray, most: int) -> NDArray[np.int64]:
         """(nodes,) hops to the nearest of some nodes; ``most + 1`` for all that are further."""
-        found = np.full(self.matrix.shape[0], most + 1, dtype=np.int64)
+        found = np.full(len(self.degree), most + 1, dtype=np.int64)
         reached = np.unique(np.asarray(starts, dtype=np.int64))
         found[reached] = 0
         for step in range(1, most + 1):

@@ -52,9 +52,9 @@ def test_bipartite_edges_go_with_their_reverse_and_whole_relations_stay_empty(wo
     assert cut.graph.num_edges("rev_member_of") == len(src) - 2
     assert cut.num_edges("string") == 0
     assert cut.relations == graph.relations
-    assert cut.digest == graph.with_edges(
-        {"member_of": graph.table("member_of").take(np.arange(2, len(src))), "string": graph.table("string").take(np.arange(0))}
-    ).digest  # fmt: skip
+    members, links = graph.table("member_of"), graph.table("string")
+    left = {"member_of": members.take(np.arange(2, len(src))), "string": links.take(np.arange(0))}
+    assert cut.digest == graph.with_edges(left).digest
 
 
 def test_edges_outside_the_graph_are_refused(world):

@@ -1,6 +1,7 @@
 """Attention and transformer: parity with a float64 reference, masks, permutation, positions."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -110,7 +111,7 @@ def test_weights_of_a_layer_are_those_it_attends_with(attention):
     torch.testing.assert_close(weights.sum(dim=3), torch.ones(2, 2, 6))
     assert (weights[1, :, :, 4:] == 0).all()
     h = model.blocks[0](x.masked_fill(~mask[:, :, None], 0.0), mask)
-    block = model.blocks[1]
+    block: Any = model.blocks[1]
     normed = block.attention_norm(h)
     value = block.attention.project(normed).view(2, 6, 3, 2, 4)[:, :, 2].transpose(1, 2)
     by_weights = block.attention.out((weights @ value).transpose(1, 2).reshape(2, 6, 8))

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ GIVEN = ("--config", "s.toml", "--esm_embeddings_path", "e.pt")
 
 def test_the_defaults_are_those_of_the_esm_variant() -> None:
     config = parsed(*GIVEN)
-    model = model_config(config.model)
+    model: Any = model_config(config.model)
     assert (model.hidden_dim, model.set_size, model.sets_per_batch, model.encoders) == (696, 512, 8, ("esm",))
     assert model.perturbation_encoder_layers == 2
     assert (config.fit.max_steps, config.fit.optimizer.lr, config.fit.wandb_project) == (100_000, 3e-4, None)
@@ -32,7 +33,7 @@ def test_the_command_that_people_type() -> None:
         "training.val_freq=1000", "model.kwargs.init_from=C.ckpt", "training.accumulate_grad_batches=2",
         "fit.ema=0.99",
     )  # fmt: skip
-    model = model_config(config.model)
+    model: Any = model_config(config.model)
     assert (model.hidden_dim, model.sets_per_batch, model.perturbation_encoder_layers) == (1024, 16, 3)
     fit = config.fit
     assert (fit.max_steps, fit.optimizer.lr, fit.val_every, fit.accumulate, fit.ema) == (50_000, 1e-4, 1000, 2, 0.99)

@@ -7,6 +7,7 @@ import torch
 
 from gnnvcell.errors import ConfigError, GnnvcellError, GnnvcellWarning
 from gnnvcell.fitting import read_checkpoint
+from gnnvcell.models.cell_model import CellModel
 from gnnvcell.models.state_transition import StateTransition
 from gnnvcell.training import TrainConfig, train
 
@@ -18,7 +19,7 @@ def config(files, **changes) -> TrainConfig:
     return TrainConfig.parse({**values, **changes})
 
 
-def same_predictions(first: StateTransition, second: StateTransition) -> bool:
+def same_predictions(first: CellModel, second: CellModel) -> bool:
     one, other = (model.predict(["P0", "P6"], context="a").values for model in (first, second))
     return np.array_equal(one, other)
 

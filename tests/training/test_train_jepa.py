@@ -35,7 +35,7 @@ def test_a_run_leaves_three_stages_and_a_model(run) -> None:
     for stage in ("pretrain", "action", "decode"):
         log = pd.read_csv(run.folder / stage / "metrics.csv")
         assert log["val/loss"].notna().sum() == 2
-        assert log["train/latent_std"].notna().any()
+        assert log["train/latent_std"].count() > 0
     assert "stages: pretrain, action, decode" in str(run)
     assert "action: ended after 4 steps" in str(run)
     model = load(run.folder)

@@ -284,11 +284,12 @@ def _callbacks(config: FitConfig, validates: bool, checkpoints: Checkpoints, pro
     if validates:
         callbacks.append(LastValidation())
     callbacks.append(Logs(config.log_every, progress))
-    if validates and config.validate_first:
-        callbacks.append(FirstValidation())
     if config.patience is not None:
         callbacks.append(EarlyStopping(config.monitor, patience=config.patience, mode="min"))
-    return [*callbacks, checkpoints, Interruption(checkpoints)]
+    callbacks += [checkpoints, Interruption(checkpoints)]
+    if validates and config.validate_first:
+        callbacks.append(FirstValidation())  # when all others are ready
+    return callbacks
 
 
 def _strategy(config: FitConfig) -> Any:

@@ -34,8 +34,8 @@ class Interruption(Callback):
         self._checkpoints, self._wanted = checkpoints, False
         self._before: dict[signal.Signals, Any] = {}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Listen, before the first validation."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Listen."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._heard) for number in self.SIGNALS}
 

@@ -137,7 +137,7 @@ def _folder_of(path: Path, kinds: tuple[ModelFormat, ...]) -> Path:
     raise FileFormatError(
         f"no model is at {path}",
         expected=f"a folder with {HEAD_FILE}, or a run that ended",
-        remedy="train one: " + " or ".join(kind.command for kind in kinds),
+        remedy="make one: " + "; or ".join(kind.command for kind in kinds),
     )
 
 

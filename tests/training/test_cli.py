@@ -55,9 +55,8 @@ def test_bad_input(settings, tmp_path, capsys) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
-def test_an_interrupted_command_goes_on_to_the_same_bits(settings, tmp_path, processes) -> None:
-    command = [sys.executable, "-m", "gnnvcell.cli.main", "train", settings, f"fit.devices={processes}"]
+def test_an_interrupted_command_goes_on_to_the_same_bits(settings, tmp_path) -> None:
+    command = [sys.executable, "-m", "gnnvcell.cli.main", "train", settings, "fit.devices=2"]
     command += ["fit.accelerator=cpu", "fit.max_steps=40", "fit.val_every=10", "fit.validate_first=true"]
     command += ["model.dropout=0.1", "--quiet", "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

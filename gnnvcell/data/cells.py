@@ -159,6 +159,23 @@ class Cells:
                 remedy="name the label: --control LABEL, or FieldsConfig(control=...)",
             )
 
+    def context_of_controls(self) -> str:
+        """The one cell type that the control cells are of.
+
+        Raises:
+            DataError: no controls, or controls of several cell types.
+        """
+        self.require_controls()
+        found = np.unique(self.context_code[self.is_control])
+        if len(found) > 1:
+            raise DataError(
+                "the control cells are of several cell types",
+                expected="one",
+                found=", ".join(map(str, self.contexts[found][:5])),
+                remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
+            )
+        return str(self.contexts[found[0]])
+
     def perturbation_code(self, name: str) -> int:
         """Position of a perturbation in ``perturbations``; "B+A" is found as "A+B".
 

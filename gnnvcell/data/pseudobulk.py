@@ -120,15 +120,7 @@ def control_context(
     Raises:
         DataError: no controls, several cell types, none of the genes, or values that are neither counts nor log1p.
     """
-    cells.require_controls()
-    found = np.unique(cells.context_code[cells.is_control])
-    if len(found) > 1:
-        raise DataError(
-            "the control cells are of several cell types",
-            expected="one",
-            found=", ".join(map(str, cells.contexts[found][:5])),
-            remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
-        )
+    name = cells.context_of_controls()
     pool = Grouping(np.where(cells.is_control, 0, -1), 1)
     target = resolved_target_sum(cells, target_sum)
     (total,) = summed(cells, [pool], target_sum=target, what="control", progress=progress)
@@ -137,7 +129,7 @@ def control_context(
     if (column < 0).all():
         raise DataError("the control cells have none of the genes", found=", ".join(map(str, cells.genes[:3])))
     mean = np.where(column >= 0, total[0][column] / pool.sizes[0], np.nan)
-    return Context(str(cells.contexts[found[0]]), mean.astype(np.float32))
+    return Context(name, mean.astype(np.float32))
 
 
 def resolved_target_sum(cells: Cells, target_sum: float | None) -> float:

@@ -60,23 +60,14 @@ class ControlPool:
         Raises:
             DataError: no controls, several cell types, or genes or embeddings that the cells lack.
         """
-        cells.require_controls()
-        rows = np.flatnonzero(cells.is_control)
-        found = np.unique(cells.context_code[rows])
-        if len(found) > 1:
-            raise DataError(
-                "the control cells are of several cell types",
-                expected="one",
-                found=", ".join(map(str, cells.contexts[found][:5])),
-                remedy="take the cells of one: cells.take_cells(cells.context_code == ...)",
-            )
+        name, rows = cells.context_of_controls(), np.flatnonzero(cells.is_control)
         if most is not None and len(rows) > most:
             rows = _spread(rows, cells.batch_code[rows], most, np.random.default_rng([seed, 2]))
         columns = gene_columns(cells, [str(gene) for gene in genes])
         values = expression_of(cells.take(rows), cells.values, columns, target_sum)
         own = None if embedding is None else cells.embeddings.get(embedding)[rows]
         total = log_totals(cells, rows) if totals else None
-        return cls(str(cells.contexts[found[0]]), values, cells.batches[cells.batch_code[rows]], own, total)
+        return cls(name, values, cells.batches[cells.batch_code[rows]], own, total)
 
     def __len__(self) -> int:
         return self.values.shape[0]

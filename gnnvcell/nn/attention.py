@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "batch length d"], mask: Bool[Tensor, "batch length"] | None = None
     ) -> Float[Tensor, "batch length d"]:
         """Attend; a sequence of which nothing is there gets zeros before the last projection."""
-        query, key, value = self._projected(x)
+        query, key, value = in_heads(self.project(x), 3, self.heads)
         if self.positions == "rotary":
             query, key = rotate(query), rotate(key)
         found = F.scaled_dot_product_attention(
@@ -74,7 +74,7 @@ class SelfAttention(nn.Module):
         mask: Bool[Tensor, "batch length"] | None = None,
     ) -> Float[Tensor, "batch heads rows length"]:
         """The weights of some queries, summing to 1 over keys."""
-        query, key, _ = self._projected(x)
+        query, key, _ = in_heads(self.project(x), 3, self.heads)
         query = query[:, :, rows]
         if self.positions == "rotary":
             query, key = rotate(query, rows), rotate(key)
@@ -83,12 +83,11 @@ class SelfAttention(nn.Module):
             score = score.masked_fill(~mask[:, None, None, :], -torch.inf)
         return score.softmax(dim=3)
 
-    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (batch, heads, length, d_h) each."""
-        batch, length, width = x.shape
-        split = self.project(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = split.unbind(0)
-        return query, key, value
+
+def in_heads(projected: Float[Tensor, "batch length all"], parts: int, heads: int) -> tuple[Tensor, ...]:
+    """A projection of tokens cut into its parts, such as queries and keys, (batch, heads, length, d_h) each."""
+    batch, length, width = projected.shape
+    return projected.view(batch, length, parts, heads, width // (parts * heads)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def require_heads(width: int, heads: int, positions: str = "none") -> None:

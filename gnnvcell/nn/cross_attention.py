@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gnnvcell.nn.attention import require_heads
+from gnnvcell.nn.attention import in_heads, require_heads
 
 
 class CrossAttention(nn.Module):
@@ -46,9 +46,8 @@ class CrossAttention(nn.Module):
         mask: Bool[Tensor, "batch others"] | None = None,
     ) -> Float[Tensor, "batch length d"]:
         """Attend; a sequence y of which nothing is there gives zeros before the last projection."""
-        batch, length, width = x.shape
-        query = self.query(x).view(batch, length, self.heads, -1).transpose(1, 2)
-        key, value = self.project(y).view(batch, y.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        (query,) = in_heads(self.query(x), 1, self.heads)
+        key, value = in_heads(self.project(y), 2, self.heads)
         found = F.scaled_dot_product_attention(
             query,
             key,
@@ -56,4 +55,4 @@ class CrossAttention(nn.Module):
             attn_mask=None if mask is None else mask[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.out(found.transpose(1, 2).reshape(batch, length, width))
+        return self.out(found.transpose(1, 2).reshape(x.shape))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gnnvcell.nn.attention import require_heads
+from gnnvcell.nn.attention import in_heads, require_heads
 from gnnvcell.nn.positions import rotate
 
 _FLOOR = 1e-6  # of a sum of features, which are all positive: a sequence of which nothing is there
@@ -85,9 +85,7 @@ class LinearAttention(nn.Module):
 
     def _features(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """phi of queries, phi of keys (zero for tokens that are not there) and values, (batch, heads, length, d_h)."""
-        batch, length, width = x.shape
-        split = self.project(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = split.unbind(0)
+        query, key, value = in_heads(self.project(x), 3, self.heads)
         query, key = F.elu(query) + 1, F.elu(key) + 1
         return query, key if mask is None else key * mask[:, None, :, None], value
 

@@ -9,18 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from gnnvcell.data.cell_sets import GeneSetMembership
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.features import FeatureTable
-from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.control_pool import arrays_of, pools_of
 from gnnvcell.models.jepa.config import JepaConfig
 from gnnvcell.models.jepa.network import JepaNetwork
 from gnnvcell.models.jepa.parts import JepaParts
 from gnnvcell.models.model_folder import ModelFormat, load_weights, read_head, read_tensors, write_model, write_tensors
+from gnnvcell.models.stored_knowledge import Knowledge
 
 FORMAT = ModelFormat("gnnvcell-jepa", 1, 'gnnvcell train CONFIG.toml --out RUN, with model.name = "jepa"')
 _WEIGHTS, _CONTROLS, _SETS = "weights.safetensors", "controls.safetensors", "pathways.safetensors"
-_GRAPH, _EFFECTS = "graph", "effects.h5ad"
 
 
 def save(network: JepaNetwork, parts: JepaParts, path: str | Path) -> Path:
@@ -47,12 +44,7 @@ def save(network: JepaNetwork, parts: JepaParts, path: str | Path) -> Path:
         write_tensors(folder / _CONTROLS, arrays_of(parts.controls))
         if parts.pathways is not None:
             write_tensors(folder / _SETS, _pairs(parts.pathways))
-        for name, table in parts.tables.items():
-            table.save(folder / f"{name}.npz")
-        if parts.graph is not None:
-            parts.graph.save(folder / _GRAPH)
-        if parts.effects is not None:
-            parts.effects.save(folder / _EFFECTS)
+        Knowledge(parts.tables, parts.graph, parts.effects).write(folder)
 
     return write_model(path, FORMAT, head, fill)
 
@@ -61,6 +53,7 @@ def load(path: str | Path) -> tuple[JepaNetwork, JepaParts]:
     """Read what ``save`` wrote; errors as of ``read_head``, and ``ModelError`` for weights of another model."""
     folder, head = read_head(path, FORMAT)
     genes = np.array(head["genes"], dtype=str)
+    kept = Knowledge.read(folder, head["tables"], graph=head["has_graph"], effects=head["has_effects"])
     parts = JepaParts(
         JepaConfig.parse(head["config"], where=str(folder)),
         genes,
@@ -70,10 +63,10 @@ def load(path: str | Path) -> tuple[JepaNetwork, JepaParts]:
         (head["seen"][0], head["seen"][1]),
         pools_of(read_tensors(folder / _CONTROLS), head["control_batches"], len(genes)),
         head["strengths"],
-        GeneGraph.load(folder / _GRAPH) if head["has_graph"] else None,
-        {name: FeatureTable.load(folder / f"{name}.npz") for name in head["tables"]},
+        kept.graph,
+        kept.tables,
         None if head["pathways"] is None else _pathways(genes, head["pathways"], read_tensors(folder / _SETS)),
-        EffectTable.load(folder / _EFFECTS) if head["has_effects"] else None,
+        kept.effects,
         head["stages"],
         head["seed"],
     )

@@ -1,5 +1,6 @@
 """What a trained network predicts from control cells: mean effects, and cells."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,6 +52,18 @@ class SetsOfControls:
         batch = torch.tensor([place.get(str(name), -1) for name in names], device=device)
         return cls(values, network.encode_cells(values), torch.from_numpy(mask).to(device), batch, rows)
 
+    @property
+    def weight(self) -> Tensor:
+        """(sets, cells) of each in the mean over the pool, each cell of which counts once."""
+        return self.mask / self.mask.sum()
+
+    def first(self, count: int) -> "SetsOfControls":
+        """The first sets, as copies that may take part in a backward pass, which what ``of`` made may not."""
+        values, states, mask, batch = (
+            one[:count].clone() for one in (self.values, self.states, self.mask, self.batch)
+        )
+        return SetsOfControls(values, states, mask, batch, self.rows[:count])
+
 
 @torch.inference_mode()
 def network_effects(
@@ -68,31 +81,40 @@ def network_effects(
     Args:
         network: in evaluation mode.
         pool: control cells.
-        conditions: perturbations.
+        conditions: perturbations, on the device of the network.
         size: cells in a set.
         batches: names of the training batches.
         field: (perturbations, genes + 1) field, where the network reads one.
         progress: a bar on stderr.
     """
     sets = SetsOfControls.of(network, pool, size=size, batches=batches)
-    weight = sets.mask / sets.mask.sum()  # (sets, cells): each cell of the pool once
+    before = mean_before(network, sets)
+    steps = _steps(network, sets, conditions, field=field, progress=progress)
+    changes = [mean_changes(network, sets, step) - before for step in steps]
+    return torch.cat(changes).double().cpu().numpy()
+
+
+def mean_before(network: TransitionNetwork, sets: SetsOfControls) -> Float[Tensor, " genes"] | float:
+    """Mean expression of control cells, to be taken off ``mean_changes``: 0 where the network says changes itself."""
+    if network.gene_decoder is None and network.config.residual:
+        return 0.0
+    return sets.weight.flatten() @ genes_of(network, sets.values).flatten(0, 1)
+
+
+def mean_changes(
+    network: TransitionNetwork, sets: SetsOfControls, step: "Step"
+) -> Float[Tensor, "perturbations genes"]:
+    """Mean expression over all control cells, or its change (``mean_before``), under some perturbations."""
+    count = len(step.context) // len(sets.values)
     if network.gene_decoder is not None:
-        before = _mean(network.decode_genes(sets.values), weight)
-        found = transitions(network, sets, conditions, field=field, progress=progress)
-        changes = [_mean(network.decode_genes(cells), weight) - before for _, cells, _ in found]
-    else:
-        before = torch.zeros(()) if network.config.residual else _mean(sets.values, weight)
-        share = weight.sum(dim=1, keepdim=True)  # of each set in the mean over the pool
-        changes = []
-        for step in _steps(network, sets, conditions, field=field, progress=progress):
-            within = (weight / share).repeat(len(step.chosen), 1)
-            means = network.mean_outputs(step.states, step.context, within, step.field, described=step.described)
-            changes.extend((share * means.unflatten(0, (len(step.chosen), -1))).sum(dim=1) - before.to(means.device))
-    return np.stack([change.double().cpu().numpy() for change in changes])
-
-
-def _mean(cells: Float[Tensor, "sets cells genes"], weight: Float[Tensor, "sets cells"]) -> Float[Tensor, " genes"]:
-    return weight.flatten() @ cells.flatten(0, 1)
+        controls = sets.values.repeat(count, 1, 1)
+        cells = network.transform(controls, step.states, step.context, step.field, described=step.described).cells
+        genes = network.decode_genes(cells).unflatten(0, (count, len(sets.values)))
+        return torch.einsum("nscg,sc->ng", genes, sets.weight)
+    share = sets.weight.sum(dim=1, keepdim=True)  # of each set in the mean over the pool
+    within = (sets.weight / share).repeat(count, 1)
+    means = network.mean_outputs(step.states, step.context, within, step.field, described=step.described)
+    return (share * means.unflatten(0, (count, len(sets.values)))).sum(dim=1)
 
 
 @torch.inference_mode()
@@ -112,20 +134,21 @@ def transitions(
     progress: bool = False,
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Per perturbation its number, (sets, cells, outputs) what the control cells become, and (sets,) confidence."""
+    perturbation = itertools.count()
     for step in _steps(network, sets, conditions, field=field, progress=progress):
+        count = len(step.context) // len(sets.values)
         with torch.inference_mode():
-            controls = sets.values.repeat(len(step.chosen), 1, 1)
+            controls = sets.values.repeat(count, 1, 1)
             found = network.transform(controls, step.states, step.context, step.field, described=step.described)
-            cells = found.cells.unflatten(0, (len(step.chosen), -1))
-            expected = None if found.confidence is None else found.confidence.view(len(step.chosen), -1)
-        for at, perturbation in enumerate(step.chosen.tolist()):
-            yield perturbation, cells[at], None if expected is None else expected[at]
+            cells = found.cells.unflatten(0, (count, -1))
+            expected = None if found.confidence is None else found.confidence.view(count, -1)
+        for at in range(count):
+            yield next(perturbation), cells[at], None if expected is None else expected[at]
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """Some perturbations that go through the network together: (perturbations x sets, ...) of everything."""
 
-    chosen: Tensor
     states: Tensor
     context: Tensor
     field: Tensor | None
@@ -139,11 +162,10 @@ def _steps(
     *,
     field: NDArray[np.float32] | None,
     progress: bool,
-) -> Iterator[_Step]:
+) -> Iterator[Step]:
     """Perturbations, as many at a time as memory allows; features of targets are made once."""
     count, (number, size) = len(conditions), sets.values.shape[:2]
     device = sets.values.device
-    conditions = conditions.to(device)
     together = max(1, _CELLS_AT_ONCE // max(1, number * size))
     with torch.inference_mode():
         described = network.targets() if network.targets is not None else None
@@ -157,5 +179,5 @@ def _steps(
                     conditions.take(each), sets.batch.repeat(len(chosen)), read, described=described
                 )
                 states = sets.states.repeat(len(chosen), 1, 1)
-            yield _Step(chosen, states, context, read, described)
+            yield Step(states, context, read, described)
             bar.update(len(chosen))

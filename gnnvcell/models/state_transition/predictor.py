@@ -157,8 +157,9 @@ class TransitionPredictor:
         return PerturbationBatch.of(perturbations, genes=targets.vocab, compounds=targets.compounds)
 
     def conditions_of(self, names: NDArray) -> PerturbationBatch:
-        """Perturbations by their names."""
-        return self.conditions([Perturbation.parse(str(name)) for name in names])
+        """Perturbations by their names, on the network's device."""
+        found = self.conditions([Perturbation.parse(str(name)) for name in names])
+        return found.to(next(self.network.parameters()).device)
 
     def pool(self, context: Cells | ad.AnnData | str | None) -> ControlPool:
         """Control cells to begin from: given ones, or those that the model kept of a cell type of training.

@@ -7,7 +7,7 @@ from torch import Tensor
 from gnnvcell.errors import ModelError
 from gnnvcell.models.control_pool import ControlPool
 from gnnvcell.models.state_transition.network import TransitionNetwork
-from gnnvcell.models.state_transition.predicting import SetsOfControls
+from gnnvcell.models.state_transition.predicting import SetsOfControls, Step, mean_before, mean_changes
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 
 STEERED_CELLS = 128  # control cells that each action is tried on; a search tries thousands of actions
@@ -52,25 +52,14 @@ def steered_effects(
         batches: names of the training batches.
     """
     whole = SetsOfControls.of(network, pool, size=size, batches=batches)
-    count = max(1, min(len(whole.values), STEERED_CELLS // whole.values.shape[1]))
-    # What was made in inference mode cannot take part in a backward pass; a copy can.
-    values, states, batch = (one[:count].clone() for one in (whole.values, whole.states, whole.batch))
-    weight = whole.mask[:count].clone() / whole.mask[:count].sum()
+    sets = whole.first(max(1, min(len(whole.values), STEERED_CELLS // whole.values.shape[1])))
+    count, size = sets.values.shape[:2]
     described = network.targets() if network.named_decoder is not None and network.targets is not None else None
-    before = _mean(network, values[None], weight)
-    found = []
-    for part in actions.split(max(1, _CELLS_AT_ONCE // (count * values.shape[1]))):
+    before, found = mean_before(network, sets), []
+    for part in actions.split(max(1, _CELLS_AT_ONCE // (count * size))):
         context = part.repeat_interleave(count, dim=0)
         if network.batch_encoder is not None:
-            context = context + network.encode_batches(batch.repeat(len(part)), len(context))
-        made = network.transform(
-            values.repeat(len(part), 1, 1), states.repeat(len(part), 1, 1), context, described=described
-        )
-        found.append(_mean(network, made.cells.unflatten(0, (len(part), count)), weight) - before)
-    return torch.cat(found) if found else before.new_zeros(0, before.shape[1])
-
-
-def _mean(network: TransitionNetwork, cells: Tensor, weight: Tensor) -> Float[Tensor, "n genes"]:
-    """Mean expression of (n, sets, cells, outputs)."""
-    genes = cells if network.gene_decoder is None else network.decode_genes(cells)
-    return torch.einsum("nscg,sc->ng", genes, weight)
+            context = context + network.encode_batches(sets.batch.repeat(len(part)), len(context))
+        step = Step(sets.states.repeat(len(part), 1, 1), context, None, described)
+        found.append(mean_changes(network, sets, step) - before)
+    return torch.cat(found)

@@ -4,9 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gnnvcell.data.effects import EffectTable
-from gnnvcell.features import FeatureTable
-from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.control_pool import arrays_of, pools_of
 from gnnvcell.models.model_folder import ModelFormat, load_weights, read_head, read_tensors, write_model, write_tensors
 from gnnvcell.models.model_genes import ModelGenes
@@ -14,9 +11,10 @@ from gnnvcell.models.state_transition.config import StateTransitionConfig
 from gnnvcell.models.state_transition.gate import EvidenceGate
 from gnnvcell.models.state_transition.network import TransitionNetwork
 from gnnvcell.models.state_transition.parts import TransitionParts
+from gnnvcell.models.stored_knowledge import Knowledge
 
 FORMAT = ModelFormat("gnnvcell-state-transition", 1, "gnnvcell train CONFIG.toml --out RUN")
-_WEIGHTS, _CONTROLS, _GRAPH, _EFFECTS = "weights.safetensors", "controls.safetensors", "graph", "effects.h5ad"
+_WEIGHTS, _CONTROLS = "weights.safetensors", "controls.safetensors"
 
 
 def save(network: TransitionNetwork, parts: TransitionParts, path: str | Path) -> Path:
@@ -43,12 +41,7 @@ def save(network: TransitionNetwork, parts: TransitionParts, path: str | Path) -
     def fill(folder: Path) -> None:
         write_tensors(folder / _WEIGHTS, network.state_dict())
         write_tensors(folder / _CONTROLS, arrays_of(parts.controls))
-        for name, table in parts.tables.items():
-            table.save(folder / f"{name}.npz")
-        if parts.graph is not None:
-            parts.graph.save(folder / _GRAPH)
-        if parts.effects is not None:
-            parts.effects.save(folder / _EFFECTS)
+        Knowledge(parts.tables, parts.graph, parts.effects).write(folder)
 
     return write_model(path, FORMAT, head, fill)
 
@@ -57,6 +50,9 @@ def load(path: str | Path) -> tuple[TransitionNetwork, TransitionParts]:
     """Read what ``save`` wrote; errors as of ``read_head``, and ``ModelError`` for weights of another model."""
     folder, head = read_head(path, FORMAT)
     read = head["read"]
+    kept = Knowledge.read(
+        folder, head["tables"], graph=head["graph_digest"] is not None, effects=head["has_effects"]
+    )
     parts = TransitionParts(
         StateTransitionConfig.parse(head["config"], where=str(folder)),
         ModelGenes(np.array(head["genes"], dtype=str), None if read is None else np.array(read, dtype=np.int64)),
@@ -67,9 +63,9 @@ def load(path: str | Path) -> tuple[TransitionNetwork, TransitionParts]:
         pools_of(read_tensors(folder / _CONTROLS), head["control_batches"], len(head["genes"])),
         head["combined"],
         head["strengths"],
-        GeneGraph.load(folder / _GRAPH) if head["graph_digest"] is not None else None,
-        {name: FeatureTable.load(folder / f"{name}.npz") for name in head["tables"]},
-        EffectTable.load(folder / _EFFECTS) if head["has_effects"] else None,
+        kept.graph,
+        kept.tables,
+        kept.effects,
         head["width"],
         EvidenceGate(**head["gate"]) if head["gate"] is not None else None,
         head["seed"],

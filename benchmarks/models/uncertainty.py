@@ -29,8 +29,8 @@ from gnnvcell.files import write_text
 from gnnvcell.graphs import build
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models import MODELS
-from gnnvcell.models.calibrated import CalibratedModel, calibrate, cross_calibrate
-from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
+from gnnvcell.models.uncertainty.calibrated import CalibratedModel, calibrate, cross_calibrate
+from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
 from gnnvcell.tasks.uncertainty import StatedUncertainty, UncertaintyScores, score_uncertainty
 
 WORLD = {"genes": 300, "modules": 10, "targets": 200, "control_cells": 1000, "test_share": 0.3}

@@ -93,7 +93,7 @@ def _check(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from gnnvcell.errors import ConfigError
-    from gnnvcell.models.predicted_effects import FORMATS
+    from gnnvcell.models.uncertainty.predicted_effects import FORMATS
 
     asked = [name for name in ("intervals", "calibrate", "min_support") if getattr(arguments, name)]
     if arguments.output != "effects":
@@ -115,8 +115,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _model(folders: list[str]) -> Any:
     """The model, or the ensemble of several."""
-    from gnnvcell.models.ensemble import Ensemble
     from gnnvcell.models.loading import load
+    from gnnvcell.models.uncertainty.ensemble import Ensemble
 
     models = [load(folder) for folder in folders]
     return models[0] if len(models) == 1 else Ensemble.of(models)
@@ -124,7 +124,7 @@ def _model(folders: list[str]) -> Any:
 
 def _effects(model: Any, names: list[str], contexts: list["Cells"], arguments: argparse.Namespace) -> int:
     """Write effects, and say of which perturbations there are none."""
-    from gnnvcell.models.predicted_effects import predicted_effects
+    from gnnvcell.models.uncertainty.predicted_effects import predicted_effects
 
     if arguments.calibrate is not None:
         model = _calibrated(model, arguments)
@@ -143,7 +143,7 @@ def _calibrated(model: Any, arguments: argparse.Namespace) -> Any:
     """The model with its errors on the perturbations of ``--calibrate``."""
     from gnnvcell.data.cells import Cells
     from gnnvcell.data.pseudobulk import cell_effects
-    from gnnvcell.models.calibrated import calibrate
+    from gnnvcell.models.uncertainty.calibrated import calibrate
 
     cells = Cells.open(arguments.calibrate, fields_of(arguments))
     cells.require_controls()

@@ -18,22 +18,22 @@ from gnnvcell.models.baselines import (
     RandomForest,
     SameTargetTransfer,
 )
-from gnnvcell.models.calibrated import CalibratedModel, calibrate, cross_calibrate
 from gnnvcell.models.cell_model import CELL_MODELS, CellModel
-from gnnvcell.models.conformal import Calibration, ConformalConfig, Intervals
-from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
 from gnnvcell.models.gene_mean import GeneMean, GeneMeanConfig
 from gnnvcell.models.jepa import Jepa, JepaConfig
 from gnnvcell.models.knn import Knn, KnnConfig
 from gnnvcell.models.logistic import Logistic, LogisticConfig
 from gnnvcell.models.perturbation_blind import PerturbationBlind, PerturbationBlindConfig
-from gnnvcell.models.predicted_effects import PredictedEffects, predicted_effects
 from gnnvcell.models.propagation import Propagation, PropagationConfig
 from gnnvcell.models.ridge import Ridge, RidgeConfig
 from gnnvcell.models.smoother import Smoother, SmootherConfig
 from gnnvcell.models.source_propagation import SourcePropagation, SourcePropagationConfig
 from gnnvcell.models.state_embedding import StateEmbedding, StateEmbeddingConfig
 from gnnvcell.models.state_transition import StateTransition, StateTransitionConfig
+from gnnvcell.models.uncertainty.calibrated import CalibratedModel, calibrate, cross_calibrate
+from gnnvcell.models.uncertainty.conformal import Calibration, ConformalConfig, Intervals
+from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
+from gnnvcell.models.uncertainty.predicted_effects import PredictedEffects, predicted_effects
 
 if TYPE_CHECKING:
     from gnnvcell.models.state_embedding.lightning_model import StateEmbeddingModel

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from gnnvcell.models.ensemble import Ensemble
-from gnnvcell.models.ensemble_storage import FORMAT as ENSEMBLE
 from gnnvcell.models.jepa.model import Jepa
 from gnnvcell.models.jepa.storage import FORMAT as JEPA
 from gnnvcell.models.model_folder import read_head
 from gnnvcell.models.state_embedding.storage import FORMAT as EMBEDDING
 from gnnvcell.models.state_transition.model import StateTransition
 from gnnvcell.models.state_transition.storage import FORMAT as TRANSITION
+from gnnvcell.models.uncertainty.ensemble import Ensemble
+from gnnvcell.models.uncertainty.ensemble_storage import FORMAT as ENSEMBLE
 
 
 def load(path: str | Path) -> Any:

@@ -5,8 +5,8 @@ import pytest
 
 from gnnvcell.data import EffectTable
 from gnnvcell.models import GeneMean, GeneMeanConfig, Knn, KnnConfig, Ridge, RidgeConfig
-from gnnvcell.models.residuals import residuals_of
 from gnnvcell.models.targets import target_matrix
+from gnnvcell.models.uncertainty.residuals import residuals_of
 
 STATED = {"gene_mean": GeneMean, "knn": Knn, "ridge": Ridge}
 

@@ -10,8 +10,8 @@ import pytest
 import gnnvcell
 from gnnvcell.data.cells import Cells
 from gnnvcell.errors import ConfigError
-from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
 from gnnvcell.models.state_transition import StateTransition
+from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
 
 from .conftest import QUICK
 

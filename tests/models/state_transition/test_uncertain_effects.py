@@ -10,8 +10,8 @@ from gnnvcell.data import EffectTable
 from gnnvcell.data.cells import Cells
 from gnnvcell.data.pseudobulk import cell_effects
 from gnnvcell.errors import ConfigError, ModelError
-from gnnvcell.models.calibrated import calibrate
-from gnnvcell.models.predicted_effects import abstained, predicted_effects
+from gnnvcell.models.uncertainty.calibrated import calibrate
+from gnnvcell.models.uncertainty.predicted_effects import abstained, predicted_effects
 
 from .conftest import GENES, screen
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gnnvcell.errors import ModelError
-from gnnvcell.models.residuals import Residuals
+from gnnvcell.models.uncertainty.residuals import Residuals
 
 _WEIGHTS = np.linspace(0.0, 0.9, 10)  # never 1: a spread of 0, where all members agree, is no promise
 _SMALLEST = 1e-6  # of a scale, in the unit of effects; far below what cells can tell

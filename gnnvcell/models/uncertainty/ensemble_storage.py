@@ -7,8 +7,8 @@ from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.cell_model import CELL_MODELS
-from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
 from gnnvcell.models.model_folder import ModelFormat, read_head, write_model
+from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
 
 FORMAT = ModelFormat("gnnvcell-ensemble", 1, "Ensemble(...).fit(train, graph).save(FOLDER)")
 _EFFECTS, _GRAPH = "effects.h5ad", "graph"

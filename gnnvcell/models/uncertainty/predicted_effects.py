@@ -14,8 +14,8 @@ from gnnvcell import keys
 from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.files import atomic_folder, atomic_path
 from gnnvcell.models.base import EffectPredictor, Prediction
-from gnnvcell.models.calibrated import CalibratedModel
-from gnnvcell.models.conformal import Calibration
+from gnnvcell.models.uncertainty.calibrated import CalibratedModel
+from gnnvcell.models.uncertainty.conformal import Calibration
 
 FORMATS = (".h5ad", ".zarr", ".csv")
 

@@ -13,9 +13,9 @@ from pydantic import Field
 from gnnvcell.config import Config
 from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.models.base import Prediction
-from gnnvcell.models.error_scale import ErrorScale
 from gnnvcell.models.model_folder import ModelFormat, read_head, read_tensors, write_model, write_tensors
-from gnnvcell.models.residuals import Residuals
+from gnnvcell.models.uncertainty.error_scale import ErrorScale
+from gnnvcell.models.uncertainty.residuals import Residuals
 
 Over = Literal["gene", "pairs", "perturbation"]
 

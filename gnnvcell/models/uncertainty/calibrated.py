@@ -13,9 +13,9 @@ from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import EffectModel, EffectPredictor, Prediction
-from gnnvcell.models.conformal import Calibration, ConformalConfig, Intervals, Over
-from gnnvcell.models.ensemble import Ensemble
-from gnnvcell.models.residuals import Residuals, residuals_of
+from gnnvcell.models.uncertainty.conformal import Calibration, ConformalConfig, Intervals, Over
+from gnnvcell.models.uncertainty.ensemble import Ensemble
+from gnnvcell.models.uncertainty.residuals import Residuals, residuals_of
 
 
 @dataclass(frozen=True, eq=False)

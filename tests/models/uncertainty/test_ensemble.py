@@ -7,8 +7,8 @@ import gnnvcell
 from gnnvcell.errors import ConfigError, FileFormatError, ModelError
 from gnnvcell.models import MODELS, Knn, Prediction
 from gnnvcell.models.base import EffectPredictor
-from gnnvcell.models.calibrated import calibrate
-from gnnvcell.models.ensemble import Ensemble, EnsembleConfig
+from gnnvcell.models.uncertainty.calibrated import calibrate
+from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
 
 QUICK = {"mixture_epochs": 2, "readout_epochs": 3, "members": 1, "hidden": 8}
 NAMES = ["P0", "P5", "P1+P2", "NOWHERE"]

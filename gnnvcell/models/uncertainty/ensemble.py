@@ -270,7 +270,7 @@ class Ensemble:
             ModelError: the ensemble was not fitted, or is one of models of effects that were fitted elsewhere.
             FileFormatError: the folder holds something other than a model.
         """
-        from gnnvcell.models.ensemble_storage import save
+        from gnnvcell.models.uncertainty.ensemble_storage import save
 
         return save(self, path)
 
@@ -282,7 +282,7 @@ class Ensemble:
             FileFormatError: no ensemble is there, a file is missing, or another version wrote it.
             ModelError: a file was changed or damaged.
         """
-        from gnnvcell.models.ensemble_storage import load
+        from gnnvcell.models.uncertainty.ensemble_storage import load
 
         return load(path)
 

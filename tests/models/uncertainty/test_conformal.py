@@ -6,10 +6,10 @@ import pytest
 from gnnvcell.data import EffectTable
 from gnnvcell.errors import ConfigError, FileFormatError, ModelError
 from gnnvcell.models import Knn, Prediction
-from gnnvcell.models.calibrated import calibrate, cross_calibrate
-from gnnvcell.models.conformal import Calibration, ConformalConfig, grouped_quantile, perturbations_needed
-from gnnvcell.models.error_scale import ErrorScale
-from gnnvcell.models.residuals import Residuals, residuals_of
+from gnnvcell.models.uncertainty.calibrated import calibrate, cross_calibrate
+from gnnvcell.models.uncertainty.conformal import Calibration, ConformalConfig, grouped_quantile, perturbations_needed
+from gnnvcell.models.uncertainty.error_scale import ErrorScale
+from gnnvcell.models.uncertainty.residuals import Residuals, residuals_of
 
 GENES = np.array([f"R{i}" for i in range(40)])
 
@@ -54,7 +54,7 @@ class TestQuantile:
     def test_blocks_of_genes_do_not_matter(self, monkeypatch) -> None:
         scores = np.random.default_rng(0).random((12, 50))
         whole = grouped_quantile(scores, np.arange(12) // 2, 0.8)
-        monkeypatch.setattr("gnnvcell.models.conformal._GENES_AT_ONCE", 7)
+        monkeypatch.setattr("gnnvcell.models.uncertainty.conformal._GENES_AT_ONCE", 7)
         assert (grouped_quantile(scores, np.arange(12) // 2, 0.8) == whole).all()
 
     def test_perturbations_needed(self) -> None:

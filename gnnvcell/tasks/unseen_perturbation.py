@@ -33,12 +33,14 @@ class Scores:
         per_perturbation: index perturbation; columns auroc, pairs, support, influence (on ``per_gene_auroc``).
         by_support: per-gene AUROC within quartiles of support; columns support_from, support_to, perturbations,
             per_gene_auroc.
+        predicted: (pairs,) predicted score of each measured pair, perturbation by perturbation.
     """
 
     metrics: dict[str, float]
     per_gene: pd.DataFrame
     per_perturbation: pd.DataFrame
     by_support: pd.DataFrame
+    predicted: NDArray[np.float64]
 
 
 class UnseenPerturbation:
@@ -118,7 +120,8 @@ class UnseenPerturbation:
             },
             index=pd.Index(truth.perturbations, name="perturbation"),
         )
-        return Scores(metrics, per_gene, per_perturbation, _by_support(values, labels, measured, support))
+        by_support = _by_support(values, labels, measured, support)
+        return Scores(metrics, per_gene, per_perturbation, by_support, values[measured])
 
 
 def _by_support(values: NDArray, labels: NDArray, measured: NDArray, support: NDArray) -> pd.DataFrame:

@@ -6,45 +6,49 @@ import numpy as np
 import pytest
 
 from gnnvcell.bench.folder import open_bench_folder
-from gnnvcell.bench.units import Units, pack, units_path
+from gnnvcell.bench.units import Units, kept_columns, pack_scores, pack_steps, units_path, unpack
+from gnnvcell.data import EffectTable
 from gnnvcell.errors import DataError, FileFormatError, MissingFileError
+from gnnvcell.metrics import per_gene_auroc
+from gnnvcell.models import Prediction
+from gnnvcell.tasks import UnseenPerturbation
 
 WHERE = ("line", "task", "model", "graph", "control", "seed")
 
 
 def make_folder(path: Path, *, genes: int = 4, perturbations: int = 6, seeds: int = 2) -> Path:
-    """A benchmark of two models on a graph, its control and its two sources, without running one."""
+    """A benchmark of two models on a graph, its control and its two sources, without fitting one."""
     rng = np.random.default_rng(0)
-    names = [f"G{i}" for i in range(genes)]
-    counts = [2] * (genes - 1) + [0]  # the last gene has one label only
-    held_out = [f"P{i}" for i in range(perturbations)]
-    Units(names, counts, [perturbations - n for n in counts], held_out, [genes] * perturbations).save(
-        units_path(path, "sim", "de")
-    )
-    arms = [(graph, control) for graph in ("g", "g/a", "g/b") for control in ("real", "rewired")]
+    labels = np.zeros((perturbations + 2, genes))
+    for gene in range(genes - 1):  # the last gene has one label only
+        labels[rng.choice(perturbations, 2, replace=False), gene] = 1
+    names = [*(f"P{i}" for i in range(perturbations)), "T0", "T1"]
+    split = ["test"] * perturbations + ["train"] * 2
+    table = EffectTable(
+        labels, np.ones(labels.shape, bool), names, [f"G{i}" for i in range(genes)], kind="de", split=np.array(split),
+        context="sim",
+    )  # fmt: skip
+    Units.of_table(table).save(units_path(path, "sim", "de"))
+    task, truth = UnseenPerturbation(table), labels[:perturbations]
     records = []
     for model in ("knn", "ridge"):
-        for graph, control in arms:
+        for graph, control in [(graph, control) for graph in ("g", "g/a", "g/b") for control in ("real", "rewired")]:
             for seed in range(seeds):
-                scores = np.append(rng.uniform(0.5, 0.9, genes - 1), np.nan)
+                known = 0.3 * truth if control == "real" else 0.0
+                values = (rng.uniform(0, 0.7, truth.shape) + known).astype(np.float32)
+                support = np.arange(perturbations, dtype=np.float32)
+                scores = task.evaluate(Prediction(values, np.array(names[:perturbations]), table.genes, support))
                 key = f"{model}{graph}{control}{seed}".replace("/", "")
-                influence = rng.normal(0, 0.01, perturbations)
-                metrics = {"per_gene_auroc": float(np.nanmean(scores)), "micro_auroc": 0.9}
-                by_perturbation = {
-                    "auroc": pack(rng.uniform(0.4, 0.9, perturbations)),
-                    "influence": pack(influence - influence.mean()),
-                    "support": pack(np.arange(perturbations)),
-                }
                 run = {
-                    "metrics": metrics, "seconds": 1.0, "by_support": [], "per_gene": {"auroc": pack(scores)},
-                    "per_perturbation": by_perturbation,
+                    "metrics": scores.metrics, "seconds": 1.0, "by_support": [],
+                    **pack_scores(scores, pairs="/" not in graph),
                 }  # fmt: skip
                 (path / "runs").mkdir(parents=True, exist_ok=True)
                 (path / "runs" / f"{key}.json").write_text(json.dumps(run))
                 where = dict(zip(WHERE, ("sim", "de", model, graph, control, seed), strict=True))
                 records += [
                     {**where, "metric": metric, "value": value, "seconds": 1.0, "run": key}
-                    for metric, value in metrics.items()
+                    for metric, value in scores.metrics.items()
                 ]
     (path / "results.json").write_text(json.dumps(records))
     (path / "provenance.json").write_text(json.dumps({"command": "gnnvcell bench sources", "graphs": {"g": "0" * 8}}))
@@ -112,3 +116,36 @@ def test_files_that_are_damaged_or_missing(folder: Path) -> None:
     units = json.loads((folder / "units/sim-de.json").read_text())
     units["positives"] = [0] * 4
     assert "no gene of sim, de has both labels" in after("units/sim-de.json", json.dumps(units))
+
+
+def test_pairs_are_kept_and_score_as_the_run_did(folder: Path) -> None:
+    bench = open_bench_folder(folder)
+    units = bench.units["sim", "de"]
+    labels, measured = units.truth
+    assert labels.sum(axis=0).tolist() == units.positives == [2, 2, 2, 0]
+    assert measured.all()
+    assert units.train == ["T0", "T1"]
+    run = next(run for run in bench.placed if run["graph"] == "g")
+    predicted = units.dense(unpack(run, "per_pair", "score", len(units.labels)))
+    again = per_gene_auroc(predicted, labels, measured)
+    assert again == pytest.approx(unpack(run, "per_gene", "auroc", 4), abs=1e-4, nan_ok=True)
+    part = next(run for run in bench.placed if run["graph"] == "g/a")
+    with pytest.raises(FileFormatError, match="a run keeps no score in per_pair"):
+        unpack(part, "per_pair", "score", len(units.labels))
+    assert [name for name in kept_columns(pairs=True) if name not in kept_columns(pairs=False)] == ["per_pair score"]
+
+
+def test_pairs_that_were_not_measured_and_steps() -> None:
+    units = Units(["A", "B", "C"], [1, 0, 1], [0, 1, 1], ["P", "Q"], [1, 3], [2, 0, 1, 2], "1100", [])
+    labels, measured = units.truth
+    assert labels.tolist() == [[False, False, True], [True, False, False]]
+    assert measured.tolist() == [[False, False, True], [True, True, True]]
+    assert units.dense(np.arange(1.0, 5.0)).tolist() == [[0, 0, 1], [2, 3, 4]]
+    values = np.array([-3.0, 0.1, 7.0])
+    run = {"per_pair": {"score": pack_steps(values)}}
+    assert unpack(run, "per_pair", "score", 3) == pytest.approx(values, abs=10 / 65535 / 2)
+    same = {"per_pair": {"score": pack_steps([0.25, 0.25])}}
+    assert unpack(same, "per_pair", "score", 2).tolist() == [0.25, 0.25]
+    for text in ("0 1", "0 1 ??", "0 1 AAA=", "x 1 AAAA"):
+        with pytest.raises(FileFormatError, match="score in per_pair of a run is damaged"):
+            unpack({"per_pair": {"score": text}}, "per_pair", "score", 2)

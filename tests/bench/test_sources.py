@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from gnnvcell.bench import compare_sources, per_source_graphs
-from gnnvcell.bench.coalitions import coalition_graphs, shapley_terms
+from gnnvcell.bench.arms import COALITIONS, LEAVE_ONE_OUT, Whole
+from gnnvcell.bench.coalitions import shapley_terms
 from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.run import run_bench
 from gnnvcell.bench.statistics import benchmark_statistics
@@ -198,7 +199,8 @@ def test_damaged_scores_of_genes_are_named(tmp_path) -> None:
     for text in (
         '{"genes": [',
         '{"genes": ["A"]}',
-        json.dumps(vars(Units(["A"], [1], [1], ["P"], []))),
+        json.dumps(vars(Units(["A"], [1], [1], ["P"], [], [], "", []))),
+        json.dumps(vars(Units(["A"], [1], [1], ["P"], [2], [0, 0], "1", []))),
     ):
         (tmp_path / "u.json").write_text(text)
         with pytest.raises(FileFormatError, match=r"u.json is damaged"):

@@ -29,11 +29,21 @@ class ArmScores:
 
 @dataclass(frozen=True, eq=False)
 class TableScores:
-    """All arms on the labels of one line and task; their seeds, genes and perturbations are the same."""
+    """All arms on the labels of one line and task; their seeds, genes and perturbations are the same.
+
+    Args:
+        line: cell line.
+        task: its name.
+        arms: their scores.
+        along: what the held-out perturbations are told apart by, where the scores are within a stratum of them.
+        stratum: which stratum.
+    """
 
     line: str
     task: str
     arms: Mapping[Where, ArmScores]
+    along: str = ""
+    stratum: str = ""
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
@@ -54,6 +64,8 @@ class Contrast:
         terms: arm to its weight.
         constant: is added.
         null: the value that there is nothing to see at.
+        along: what strata are of, where the scores are within one.
+        stratum: which.
     """
 
     kind: str
@@ -63,6 +75,8 @@ class Contrast:
     terms: Mapping[Where, float] = field(hash=False)
     constant: float = 0.0
     null: float = 0.0
+    along: str = ""
+    stratum: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +89,7 @@ class Estimate:
         by_seed: (seeds,) mean over genes.
         by_gene: (genes,) mean over seeds.
         null: what it is compared with.
+        perturbations: how many were held out.
     """
 
     value: float
@@ -82,6 +97,7 @@ class Estimate:
     by_seed: NDArray[np.float64]
     by_gene: NDArray[np.float64]
     null: float
+    perturbations: int
 
     @property
     def sd(self) -> float:
@@ -124,7 +140,8 @@ class Bootstrap:
     def __init__(self, table: TableScores, *, draws: int = 2000, seed: int = 0) -> None:
         self._table = table
         seeds, genes, perturbations = table.shape
-        rng = np.random.default_rng([seed, crc32(f"{table.line}/{table.task}".encode())])
+        place = "/".join(name for name in (table.line, table.task, table.along, table.stratum) if name)
+        rng = np.random.default_rng([seed, crc32(place.encode())])
         self._genes = _counts(rng, draws, genes) / genes
         self._perturbations = _counts(rng, draws, perturbations) - 1.0
         small = sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
@@ -140,7 +157,8 @@ class Bootstrap:
             influence += weight * self._table.arms[where].influence
         by_gene += contrast.constant
         draws = (self._seeds * (self._genes @ by_gene.T + self._perturbations @ influence.T)).sum(axis=1)
-        return Estimate(float(by_gene.mean()), draws, by_gene.mean(axis=1), by_gene.mean(axis=0), contrast.null)
+        value, by_seed, of_gene = float(by_gene.mean()), by_gene.mean(axis=1), by_gene.mean(axis=0)
+        return Estimate(value, draws, by_seed, of_gene, contrast.null, perturbations)
 
 
 def _counts(rng: np.random.Generator, draws: int, size: int) -> NDArray[np.float64]:

@@ -39,11 +39,12 @@ class BenchFolder:
 
     @cached_property
     def placed(self) -> list[dict[str, Any]]:
-        """Runs with their coordinates, one per seed, as ``compare_sources`` gives them to ``on_record``."""
+        """Runs with their coordinates and their name, one per seed: a model without seed has one run for all."""
         found = {}
         for record in self.records:
             where = tuple(record[name] for name in _COORDINATES)
-            found[where] = {**dict(zip(_COORDINATES, where, strict=True)), **self.runs[record["run"]]}
+            name = record["run"]
+            found[where] = {**self.runs[name], **dict(zip(_COORDINATES, where, strict=True)), "run": name}
         return list(found.values())
 
     def tables(self) -> list[TableScores]:

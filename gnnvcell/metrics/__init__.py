@@ -31,6 +31,7 @@ from gnnvcell.metrics.means import mae, most_changed, mse, r2, shift_magnitude
 from gnnvcell.metrics.profile import METRICS, averages, score_all
 from gnnvcell.metrics.pseudobulk import PseudoBulk
 from gnnvcell.metrics.published import PUBLISHED, CellPairs, published_scores, published_summary
+from gnnvcell.metrics.reliability import Reliability, reliability
 from gnnvcell.metrics.retrieval import Retrieval, pair_similarity, ranked, retrieval_chance, retrieve
 from gnnvcell.metrics.spread_calibration import by_spread, calibration_error, normal_coverage
 from gnnvcell.metrics.strata import by_strata, quantile_edges
@@ -42,6 +43,7 @@ __all__ = [
     "DECalls",
     "ErrorCurve",
     "PseudoBulk",
+    "Reliability",
     "Retrieval",
     "amplitude_ratio",
     "average_precision",
@@ -83,6 +85,7 @@ __all__ = [
     "quantile_edges",
     "r2",
     "ranked",
+    "reliability",
     "rescaled",
     "retrieval_chance",
     "retrieve",

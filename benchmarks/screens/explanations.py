@@ -1,6 +1,6 @@
 """Do explanation paths run over true edges? Simulated worlds, whose regulation is known.
 
-OMP_NUM_THREADS=1 python benchmarks/screens/explanations.py [--seeds 5] [--targets 12]
+OMP_NUM_THREADS=1 python benchmarks/screens/explanations.py [--seeds 5] [--targets 12] [--workers 5]
 
 In each world a model learns from the training knock-downs over the links that the databases (STRING-like, scGPT-like)
 report, of which some are made up and some are missing. For held-out targets the prediction of the gene that is
@@ -10,6 +10,8 @@ within a complex too. Chance: as many other links at the same distance from the 
 """
 
 import argparse
+import itertools
+import multiprocessing
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -89,27 +91,37 @@ def world_scores(name: str, seed: int, targets: int) -> dict[str, float]:
     return share | {"targets": explained, "links": len(own), "beaten": beaten / max(explained, 1)}
 
 
+def _scored(job: tuple[str, int, int]) -> dict[str, float]:
+    return world_scores(*job)
+
+
+def row(name: str, found: list[dict[str, float]]) -> str:
+    """The line of a model, from its scores in each world."""
+    column = {key: np.array([one[key] for one in found]) for key in found[0]}
+    gain = column["regulates explained"] - column["regulates matched"]
+    test: Any = scipy.stats.ttest_1samp(gain, 0, alternative="greater")
+    cells = [f"{column[k].mean():.3f} ± {column[k].std(ddof=1):.3f}" for k in list(column)[:4]]
+    return (
+        f"| {name} | {int(column['links'].sum())} | {' | '.join(cells)} | {(gain > 0).sum()} of {len(gain)} "
+        f"| {test.pvalue:.2g} | {column['beaten'].mean():.2f} of targets |"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--targets", type=int, default=12)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--workers", type=int, default=1, help="worlds at a time")
     args = parser.parse_args()
     print("| model | links explained | regulation: on paths | matched | or together: on paths | matched "
           "| worlds above chance | p (paired t) | fidelity above random |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    for name in args.models:
-        found = [world_scores(name, seed, args.targets) for seed in range(args.seeds)]
-        column = {key: np.array([one[key] for one in found]) for key in found[0]}
-        gain = column["regulates explained"] - column["regulates matched"]
-        test: Any = scipy.stats.ttest_1samp(gain, 0, alternative="greater")
-        p = test.pvalue
-        cells = [f"{column[k].mean():.3f} ± {column[k].std(ddof=1):.3f}" for k in list(column)[:4]]
-        print(
-            f"| {name} | {int(column['links'].sum())} | {' | '.join(cells)} | {(gain > 0).sum()} of {len(gain)} "
-            f"| {p:.2g} | {column['beaten'].mean():.2f} of targets |",
-            flush=True,
-        )
+    jobs = [(name, seed, args.targets) for name in args.models for seed in range(args.seeds)]
+    with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
+        scored = pool.imap(_scored, jobs)
+        for name in args.models:
+            print(row(name, list(itertools.islice(scored, args.seeds))), flush=True)
 
 
 if __name__ == "__main__":

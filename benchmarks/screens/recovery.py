@@ -1,16 +1,19 @@
 """What screens recover of a planted world: the perturbation behind a signature, and which pairs interact.
 
-    python benchmarks/screens/recovery.py targets --seeds 5
-    python benchmarks/screens/recovery.py combos --seeds 5
+    OMP_NUM_THREADS=1 python benchmarks/screens/recovery.py targets --seeds 5 --workers 5
+    OMP_NUM_THREADS=1 python benchmarks/screens/recovery.py combos --seeds 5 --workers 5
 
-Each prints a table in Markdown, mean and standard deviation over worlds; nothing is tuned on the test part.
+Each prints a table in Markdown, mean and standard deviation over worlds; nothing is tuned on the test part. A worker is
+a process with a world of its own.
 """
 
 import argparse
 import contextlib
+import functools
+import multiprocessing
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +107,26 @@ def _strata(world: World, train: EffectTable) -> tuple[dict[str, int], dict[str,
     return mates, null
 
 
-def targets(seeds: int, models: Sequence[str]) -> str:
+def in_worlds(
+    of_world: Callable[..., pd.DataFrame], seeds: int, models: Sequence[str], workers: int
+) -> Iterator[pd.DataFrame]:
+    """The rows of each world, in order."""
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(functools.partial(of_world, models=models), range(seeds))
+
+
+def targets_of_world(seed: int, models: Sequence[str]) -> pd.DataFrame:
+    """Target screens in one world."""
+    world = target_world(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = graph_of(world.write(Path(folder) / "world", cells=False, truth=False))
+    return target_recovery(world, graph, models, seed=seed).assign(seed=seed)
+
+
+def targets(seeds: int, models: Sequence[str], workers: int = 1) -> str:
     """The table of target screens."""
     found = []
-    for seed in range(seeds):
-        world = target_world(seed)
-        with tempfile.TemporaryDirectory() as folder:
-            graph = graph_of(world.write(Path(folder) / "world", cells=False, truth=False))
-        table = target_recovery(world, graph, models, seed=seed).assign(seed=seed)
+    for seed, table in enumerate(in_worlds(targets_of_world, seeds, models, workers)):
         found.append(table)
         print(f"worlds 0 to {seed}\n{_table(pd.concat(found, ignore_index=True))}\n", flush=True)
     return _table(pd.concat(found, ignore_index=True))
@@ -212,13 +227,18 @@ def _planted(config: ScreenConfig) -> tuple[dict[frozenset[str], str], dict[froz
     return kinds, scales
 
 
-def combos(seeds: int, models: Sequence[str]) -> str:
+def combos_of_world(seed: int, models: Sequence[str]) -> pd.DataFrame:
+    """Combination screens in one world."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = combo_world(seed, Path(folder))
+        return combo_recovery(*world, models, seed=seed).assign(seed=seed)
+
+
+def combos(seeds: int, models: Sequence[str], workers: int = 1) -> str:
     """The table of combination screens."""
     found = []
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            world = combo_world(seed, Path(folder))
-            found.append(combo_recovery(*world, models, seed=seed).assign(seed=seed))
+    for seed, table in enumerate(in_worlds(combos_of_world, seeds, models, workers)):
+        found.append(table)
         print(f"seed {seed}\n{found[-1].round(3).to_string(index=False)}", flush=True)
     everything = pd.concat(found, ignore_index=True)
     measures = ("synergy", "buffering", "rank", "typical")
@@ -237,11 +257,13 @@ def main() -> None:
     parser.add_argument("what", choices=("targets", "combos"))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+")
+    parser.add_argument("--workers", type=int, default=1, help="worlds at a time")
     given = parser.parse_args()
     if given.what == "targets":
-        print(targets(given.seeds, given.models or ["knn", "smoother", "propagation"]))
+        print(targets(given.seeds, given.models or ["knn", "smoother", "propagation"], given.workers))
     else:
-        print(combos(given.seeds, given.models or ["additive", "latent_additive", "knn", "pair_rules"]))
+        models = given.models or ["additive", "latent_additive", "knn", "pair_rules"]
+        print(combos(given.seeds, models, given.workers))
 
 
 if __name__ == "__main__":

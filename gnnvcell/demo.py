@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from gnnvcell.bench import compare_sources, format_table, per_source_graphs, summarise
-from gnnvcell.bench.run import write_results
+from gnnvcell.bench.results import write_results
 from gnnvcell.data import EffectTable
 from gnnvcell.data.simulator import SimulatorConfig, World, simulate
 from gnnvcell.errors import ConfigError

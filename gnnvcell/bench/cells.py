@@ -10,7 +10,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from gnnvcell import __version__
-from gnnvcell.bench.sources import REAL, Arm, refresh_interval
+from gnnvcell.bench.arms import ALL as WHOLE
+from gnnvcell.bench.arms import REAL, Arm, Whole, arms_of
+from gnnvcell.bench.running import refresh_interval
 from gnnvcell.bench.store import RunStore
 from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import ConfigError
@@ -51,7 +53,7 @@ class _Job:
     def key(self) -> str:
         content = {
             "data": self.data_digest,
-            "graph": self.arm.real.digest if self.uses_graph else NO_GRAPH,
+            "graph": self.arm.whole.digest if self.uses_graph else NO_GRAPH,
             "control": self.arm.control,
             "model": self.model,
             "config": self.config.digest(),
@@ -171,13 +173,11 @@ def _jobs(
             made[label] = made[label].model_copy(update={"target_sum": task.target_sum})
     first = next(iter(graphs))
     for name, graph in graphs.items():
-        for control in (REAL, *controls):
-            for split in range(task.splits):
-                arm = Arm(name, graph, control, split)
-                for label, config in made.items():
-                    job = _Job(arm, task, data_digest, label, named[label], config)
-                    if job.uses_graph or (name == first and control == REAL):
-                        yield job
+        for arm in arms_of(Whole(name, graph), {WHOLE: controls}, task.splits):
+            for label, config in made.items():
+                job = _Job(arm, task, data_digest, label, named[label], config)
+                if job.uses_graph or (name == first and arm.control == REAL):
+                    yield job
 
 
 def summarise_cells(

@@ -9,7 +9,6 @@ from itertools import combinations
 from math import factorial
 
 from gnnvcell.errors import ConfigError
-from gnnvcell.graphs.gene_graph import GeneGraph
 
 MAX_SOURCES = 8  # 255 graphs
 _ALL_BUT = "all but "
@@ -47,22 +46,17 @@ def sources_named(graph: str, names: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def coalition_graphs(name: str, graph: GeneGraph, *, every: bool = False) -> dict[str, GeneGraph]:
-    """Parts of a graph, on the same genes.
+def coalition_sets(name: str, sources: Sequence[str], *, every: bool = False) -> list[tuple[str, ...]]:
+    """Sets of a graph's sources, without that of all.
 
     Args:
         name: the graph's name.
-        graph: a graph whose manifest tells which source gave which relation.
-        every: all sets of sources, for Shapley values; otherwise all sources but one, for each.
-
-    Returns:
-        Name to part, without the whole graph.
+        sources: of the graph, in their order.
+        every: all sets, for Shapley values; otherwise all sources but one, for each.
 
     Raises:
         ConfigError: fewer than two sources, or more than ``MAX_SOURCES`` of which every set is asked for.
     """
-    relations = graph.source_relations
-    sources = list(relations)
     if len(sources) < 2:
         raise ConfigError(f"the graph {name!r} has no sources to leave out", found=f"sources {', '.join(sources)}")
     if every and len(sources) > MAX_SOURCES:
@@ -73,11 +67,7 @@ def coalition_graphs(name: str, graph: GeneGraph, *, every: bool = False) -> dic
             remedy="leave them out one at a time",
         )
     sizes = range(1, len(sources)) if every else [len(sources) - 1]
-    sets = [members for size in sizes for members in combinations(sources, size)]
-    return {
-        coalition_name(name, members, sources): graph.select([r for source in members for r in relations[source]])
-        for members in sets
-    }
+    return [members for size in sizes for members in combinations(sources, size)]
 
 
 def shapley_terms(graph: str, source: str, sources: Sequence[str]) -> dict[str, float]:

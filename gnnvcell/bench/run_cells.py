@@ -11,7 +11,8 @@ import pandas as pd
 
 from gnnvcell.bench.cells import compare_on_cells, format_cells, labelled, summarise_cells
 from gnnvcell.bench.published import compare_published, format_published
-from gnnvcell.bench.run import load_graphs, model_settings, provenance_of
+from gnnvcell.bench.results import provenance_of
+from gnnvcell.bench.run import load_graphs, model_settings
 from gnnvcell.bench.sources import per_source_graphs
 from gnnvcell.config import Config, digest_of
 from gnnvcell.data.cells import Cells

@@ -19,26 +19,27 @@ class RunStore:
         self._folder = folder
         self._runs: dict[str, dict[str, Any]] = {}
 
-    def get_or_run(self, key: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The finished run of that key, from memory or disk; otherwise do it and keep it.
-
-        A file that cannot be read (a disk error, an edit by hand) is done again and replaced.
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The finished run of that key; None where there is none, or its file cannot be read (a disk error, an edit by
+        hand): it is to be done again.
         """
-        if key not in self._runs:
-            stored = self._read(key)
-            if stored is None:
-                stored = run()
-                if self._folder is not None:
-                    write_text(self._folder / f"{key}.json", json.dumps(stored, indent=1))
-            self._runs[key] = stored
-        return self._runs[key]
-
-    def _read(self, key: str) -> dict[str, Any] | None:
-        path = self._folder / f"{key}.json" if self._folder is not None else None
-        if path is None or not path.exists():
-            return None
+        if self._folder is None:
+            return self._runs.get(key)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError):
+            stored = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None
-        return stored if {"metrics", "seconds"} <= stored.keys() else None
+        return stored if isinstance(stored, dict) and {"metrics", "seconds"} <= stored.keys() else None
+
+    def put(self, key: str, run: dict[str, Any]) -> dict[str, Any]:
+        """Keep a finished run, whole or not at all, and return it."""
+        if self._folder is None:
+            self._runs[key] = run
+        else:
+            write_text(self._folder / f"{key}.json", json.dumps(run, indent=1))
+        return run
+
+    def get_or_run(self, key: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The finished run of that key; otherwise do it and keep it."""
+        stored = self.get(key)
+        return self.put(key, run()) if stored is None else stored

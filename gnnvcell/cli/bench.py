@@ -10,8 +10,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Register the verb group."""
     group = subparsers.add_parser("bench", help="compare graph sources, models and control graphs")
     verbs = group.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_suite(verbs)
     _add_sources(verbs)
     _add_cells(verbs)
+
+
+def _add_suite(verbs: Any) -> None:
+    verb = verbs.add_parser(
+        "suite",
+        help="everything that a TOML file names: tasks, models, graphs and parts of them, controls, seeds",
+        description="Do the runs that a TOML file names, and write their tables and the page. Killed at any moment, "
+        "the same command goes on where it stopped.",
+    )
+    verb.add_argument("config", metavar="RUN.toml", help="settings, such as benchmarks/sources/smoke.toml")
+    verb.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings that go before those of the file")
+    verb.add_argument("--processes", type=int, metavar="N", help="share the runs among N processes of one thread each")
+    verb.add_argument("--out", required=True, metavar="DIR", help="results.json, statistics.csv, table.md, runs/, page")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
+    verb.set_defaults(run=run_suite)
 
 
 def _add_sources(verbs: Any) -> None:
@@ -58,6 +74,7 @@ def _add_sources(verbs: Any) -> None:
         metavar="MODEL.KEY=VALUE",
         help="settings of a model, for example smoother.power=2.0",
     )
+    verb.add_argument("--processes", type=int, metavar="N", help="share the runs among N processes of one thread each")
     verb.add_argument("--out", required=True, metavar="DIR", help="results.json, statistics.csv, table.md, runs/, page")
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
     verb.set_defaults(run=run_sources)
@@ -145,11 +162,19 @@ def _named_lists(texts: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def run_suite(arguments: argparse.Namespace) -> int:
+    """Run ``gnnvcell bench suite``."""
+    from gnnvcell.bench import suite
+    from gnnvcell.bench.suite_config import read_suite
+
+    config = read_suite(arguments.config, arguments.settings)
+    result = suite.run_suite(config, arguments.out, processes=arguments.processes, progress=not arguments.quiet)
+    return _report(result.summary, arguments.out)
+
+
 def run_sources(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell bench sources``."""
     from gnnvcell.bench.run import run_bench
-    from gnnvcell.bench.table import format_table
-    from gnnvcell.report.benchmark import write_report
 
     result = run_bench(
         arguments.labels,
@@ -164,9 +189,18 @@ def run_sources(arguments: argparse.Namespace) -> int:
         coalitions=arguments.coalitions,
         overrides=arguments.overrides,
         out_dir=arguments.out,
+        processes=arguments.processes,
         progress=not arguments.quiet,
     )
-    page = write_report(arguments.out)
-    print(format_table(result.summary))
-    print(f"\nresults.json, statistics.csv, table.md, table.csv: {arguments.out}\npage: {page}")
+    return _report(result.summary, arguments.out)
+
+
+def _report(summary: Any, out: str) -> int:
+    """Write the page, and print the table."""
+    from gnnvcell.bench.table import format_table
+    from gnnvcell.report.benchmark import write_report
+
+    page = write_report(out)
+    print(format_table(summary))
+    print(f"\nresults.json, statistics.csv, table.md, table.csv: {out}\npage: {page}")
     return 0

@@ -120,21 +120,17 @@ def three_sources(graph: GeneGraph) -> GeneGraph:
 
 
 def test_graphs_of_sets_of_sources(planted, monkeypatch) -> None:
-    graph = three_sources(planted[0])
-    without = coalition_graphs("g", graph)
-    assert {name: part.relations for name, part in without.items()} == {
-        "g/all but c": ["a", "b"],
-        "g/all but b": ["a", "c"],
-        "g/all but a": ["b", "c"],
-    }
-    every = coalition_graphs("g", graph, every=True)
+    whole = Whole("g", three_sources(planted[0]))
+    without = whole.parts(LEAVE_ONE_OUT)
+    assert without == {"g/all but c": ("a", "b"), "g/all but b": ("a", "c"), "g/all but a": ("b", "c")}
+    every = whole.parts(COALITIONS)
     assert set(every) == {*without, "g/a", "g/b", "g/c"}
     assert set(every) == {name for s in "abc" for name in shapley_terms("g", s, list("abc"))} - {"", "g"}
     with pytest.raises(ConfigError, match=r"'g' has no sources to leave out\n  found: sources a"):
-        coalition_graphs("g", every["g/a"])
+        Whole("g", whole.graph.select("a")).parts(LEAVE_ONE_OUT)
     monkeypatch.setattr("gnnvcell.bench.coalitions.MAX_SOURCES", 2)
     with pytest.raises(ConfigError, match=r"too many sources .*\n  expected: at most 2\n  found: 3: 7 graphs"):
-        coalition_graphs("g", graph, every=True)
+        whole.parts(COALITIONS)
 
 
 def test_from_folders_to_files(planted, tmp_path) -> None:

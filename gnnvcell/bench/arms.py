@@ -1,0 +1,149 @@
+"""Arms of a benchmark: a graph or a part of it, real or a control that was drawn with a seed.
+
+A control is drawn of the whole graph and its parts are taken from it. A relation is rewired, and the genes are
+permuted, alike whatever other relations there are, so that a part of the control is the control of the part; and every
+source of a size-matched control has relations of one size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from gnnvcell.bench.coalitions import coalition_name, coalition_sets
+from gnnvcell.errors import ConfigError, did_you_mean
+from gnnvcell.graphs.controls import CONTROLS
+from gnnvcell.graphs.gene_graph import GeneGraph
+
+REAL = "real"
+ALL, EACH, LEAVE_ONE_OUT, COALITIONS = "all", "each", "leave_one_out", "coalitions"
+PARTS = (ALL, EACH, LEAVE_ONE_OUT, COALITIONS)
+SEEDLESS = ("empty", "dense", "complete")  # controls that every seed gives alike
+WHOLE_ONLY = ("dense", "complete")  # controls that have none of the graph's relations, and so no parts
+
+
+class Whole:
+    """A graph of which parts and controls are compared.
+
+    The control and the part that were asked for last are kept: arms come in an order in which they are needed again.
+
+    Args:
+        name: of the graph.
+        graph: whose manifest tells which source gave which relation.
+    """
+
+    def __init__(self, name: str, graph: GeneGraph) -> None:
+        self.name, self.graph = name, graph
+        self._drawn = lru_cache(maxsize=1)(self._draw)
+        self.of = lru_cache(maxsize=1)(self._of)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the graph."""
+        return self.graph.digest
+
+    def parts(self, selection: str) -> dict[str, tuple[str, ...]]:
+        """Name to relations of the graphs of a selection.
+
+        Args:
+            selection: "all": the graph itself; "each" source; "leave_one_out": all sources but one, for each;
+                "coalitions": every set of sources but all of them.
+
+        Raises:
+            ConfigError: another selection, or sources are to be left out of a graph that has one, or too many.
+        """
+        sources = self.graph.source_relations
+        if selection == ALL:
+            return {self.name: tuple(self.graph.relations)}
+        if selection == EACH:
+            return {f"{self.name}/{source}": tuple(relations) for source, relations in sources.items()}
+        if selection not in PARTS:
+            raise ConfigError(f"unknown parts {selection!r} of a graph", remedy=did_you_mean(selection, PARTS))
+        sets = coalition_sets(self.name, list(sources), every=selection == COALITIONS)
+        return {
+            coalition_name(self.name, members, list(sources)): tuple(r for name in members for r in sources[name])
+            for members in sets
+        }
+
+    def _of(self, relations: tuple[str, ...], control: str, seed: int) -> GeneGraph:
+        """The graph of some relations, real or a control."""
+        graph = self.graph if control == REAL else self._drawn(control, 0 if control in SEEDLESS else seed)
+        whole = control in WHOLE_ONLY or len(relations) == len(self.graph.relations)
+        return graph if whole else graph.select(relations)
+
+    def _draw(self, control: str, seed: int) -> GeneGraph:
+        return CONTROLS.get(control)(self.graph, seed=seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One graph to fit on; it is made when it is asked for.
+
+    Args:
+        whole: the graph it is of.
+        name: of the part.
+        relations: of the part.
+        control: name in ``CONTROLS``, or "real".
+        seed: of the control, and of the model that is fitted.
+    """
+
+    whole: Whole
+    name: str
+    relations: tuple[str, ...]
+    control: str
+    seed: int
+
+    @property
+    def graph(self) -> GeneGraph:
+        """The graph itself."""
+        return self.whole.of(self.relations, self.control, 0 if self.control == REAL else self.seed)
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """What arms share that are of one drawn graph."""
+        return (self.whole.name, self.control, 0 if self.control in (REAL, *SEEDLESS) else self.seed)
+
+    def identity(self, *, seeded: bool) -> dict[str, Any]:
+        """What a result depends on, for its key.
+
+        Args:
+            seeded: whether the model is another one with another seed.
+        """
+        repeatable = self.control in (REAL, *SEEDLESS) and not seeded
+        return {
+            "graph": self.whole.digest,
+            "relations": sorted(self.relations),
+            "control": self.control,
+            "seed": 0 if repeatable else self.seed,
+        }
+
+
+def arms_of(whole: Whole, parts: dict[str, Sequence[str]], seeds: int) -> list[Arm]:
+    """Arms of a graph, those of one drawn graph one after the other, and among them those of one part.
+
+    Args:
+        whole: the graph.
+        parts: selection of ``PARTS`` to the controls that its graphs are compared with.
+        seeds: number of seeds, from 0.
+
+    Raises:
+        ConfigError: an unknown control or selection, or sources cannot be left out.
+    """
+    found = {
+        name: (relations, controls)
+        for selection, controls in parts.items()
+        for name, relations in whole.parts(selection).items()
+    }
+    for _, controls in found.values():
+        for control in controls:
+            CONTROLS.get(control)
+    names = dict.fromkeys(control for _, controls in found.values() for control in controls)
+    arms = [
+        Arm(whole, name, relations, control, seed)
+        for control in (REAL, *names)
+        for name, (relations, controls) in found.items()
+        if control == REAL or control in controls
+        for seed in range(seeds)
+    ]
+    order = {group: place for place, group in enumerate(dict.fromkeys(arm.group for arm in arms))}
+    return sorted(arms, key=lambda arm: order[arm.group])

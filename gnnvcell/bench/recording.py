@@ -1,0 +1,93 @@
+"""What is recorded of a run beside its scores: settings, versions, hardware, time, memory."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from gnnvcell.config import digest_of
+from gnnvcell.graphs.manifest import installed_versions
+
+_GIB = 2**30
+
+
+@runtime_checkable
+class Job(Protocol):
+    """Something to run once."""
+
+    @property
+    def key(self) -> str:
+        """Digest of all that the result depends on."""
+        ...
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Its coordinates in the records."""
+        ...
+
+    @property
+    def arm(self) -> Any:
+        """The graph that it needs."""
+        ...
+
+    def run(self) -> dict[str, Any]:
+        """Do it."""
+        ...
+
+
+def recorded(job: Job) -> dict[str, Any]:
+    """Do a job: its result, and how, where and when it was got.
+
+    ``peak_memory_gib`` is that of the process during the run, with what it held before.
+    """
+    _forget_peak()
+    run = job.run()
+    return {
+        **run,
+        "config_digest": digest_of(run.get("config", {})),
+        "where": job.where,
+        "versions": installed_versions(),
+        "hardware": hardware(),
+        "peak_memory_gib": round(peak_memory() / _GIB, 3),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Of this machine, and how much of it this process uses."""
+    return {"machine": platform.machine(), "cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+
+
+def peak_memory() -> int:
+    """Bytes that the process held at most, since ``_forget_peak`` where the system can tell."""
+    found = _line_of(Path("/proc/self/status"), "VmHWM:")
+    if found:
+        return int(found.split()[0]) * 1024
+    from gnnvcell.fitting.module import peak_memory as of_process  # Lightning takes seconds to import
+
+    return of_process(torch.device("cpu"))
+
+
+def _forget_peak() -> None:
+    """Let the peak begin at what is held now, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:  # no such file, or not ours to write: the peak is then that of the process
+        return
+
+
+@lru_cache(maxsize=1)
+def _cpu() -> str:
+    return _line_of(Path("/proc/cpuinfo"), "model name").lstrip("\t :") or platform.processor()
+
+
+def _line_of(file: Path, start: str) -> str:
+    """What follows in the first line that starts so; empty where there is none, as on other systems than Linux."""
+    if not file.exists():
+        return ""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix(start).strip() for line in lines if line.startswith(start)), "")

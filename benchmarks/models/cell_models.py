@@ -1,0 +1,154 @@
+"""Models of cells on a real screen: the versions of JEPA, ST, and ST on embeddings of SE, beside the baselines.
+
+Papalexi's knock-outs in four folds, or Norman's doubles from all singles (the protocols of ``gnnvcell bench cells``).
+Each model runs in a process of its own; on a machine with a GPU they share it.
+
+    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py papalexi CELLS --graph GRAPH --workers 10 --out OUT
+    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py norman CELLS --graph GRAPH --workers 10 --out OUT
+
+For "st_state", CELLS is what ``gnnvcell embed transform`` wrote: cells with ``obsm["X_state"]``. Finished runs are kept
+in OUT: the same command goes on where it stopped.
+"""
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gnnvcell.bench.cells import format_cells
+from gnnvcell.bench.published import format_published
+from gnnvcell.bench.run_cells import CellBenchConfig, CellBenchResult, run_cell_bench
+from gnnvcell.models import JepaConfig
+
+STRONG = ["IFNGR1", "IFNGR2", "JAK2", "STAT1"]
+OTHER = ["SMAD4", "IRF1", "BRD4"]
+SCREENS: dict[str, tuple[CellBenchConfig, dict[str, list[str]]]] = {
+    "papalexi": (
+        CellBenchConfig(protocol="folds", folds=4, splits=1),
+        {"strong7": STRONG + OTHER, "ifn4": STRONG, "other3": OTHER},
+    ),
+    "norman": (CellBenchConfig(protocol="doubles", context="k562", min_cells=1, splits=3), {}),
+}
+BASELINES = {
+    "papalexi": ["no_change", "perturbation_mean", "knn", "ridge", "smoother", "propagation"],
+    "norman": ["no_change", "perturbation_mean", "additive", "larger_single", "knn", "ridge"],
+}
+WIDTH, STAGES = 32, ("pretrain", "action", "decode")
+# The sizes of benchmarks/models/jepa_versions.py; v0.2 and v0.3 know targets by graph embeddings, there is no ESM here.
+SMALL: dict[str, Any] = {
+    "width": WIDTH, "decoder_dim": WIDTH, "heads": 4, "layers": 1, "predictor_layers": 2, "genes": None,
+    "spectral_dim": 16, "validation": 0.2, "graph": {"width": WIDTH, "layers": 1, "dropout": 0.0},
+}  # fmt: skip
+PAIRS = {"encoders": ["graph"], "set_size": 1, "sets_per_batch": 64}
+SETS = {"set_size": 8, "sets_per_batch": 8}
+JEPA: dict[str, tuple[str, dict[str, Any]]] = {
+    "jepa_v02": ("v0.2", PAIRS),
+    "jepa_v03": ("v0.3", PAIRS),
+    "jepa_graph": ("graph", SETS),
+    "jepa_no_outcomes": ("graph", {**SETS, "measured": None}),
+    "jepa_untrained": ("graph", {**SETS, "skip": list(STAGES)}),
+}
+ST_SMALL: dict[str, Any] = {
+    "hidden_dim": 64, "layers": 2, "heads": 4, "set_size": 64, "spectral_dim": 16, "validation": 0.2,
+    "graph": {"width": 48, "layers": 1, "dropout": 0.0},
+}  # fmt: skip
+ST: dict[str, dict[str, Any]] = {
+    "st_graph": {"encoders": ["graph"]},
+    "st_field": {"encoders": ["field"]},
+    "st_state": {"encoders": ["field"], "embedding": "X_state", "gene_decoder": [256, 256]},
+}
+
+
+def settings_of(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a model's settings say, beyond the defaults."""
+    if arm in JEPA:
+        (preset, own), steps = JEPA[arm], arguments.steps
+        stage = {"max_steps": steps, "val_every": max(1, steps // 6), "loggers": [], "optimizer": {"lr": 2e-3}}
+        stages = {"pretrain": stage, "action": {**stage, "patience": 3}, "decode": {**stage, "patience": 3}}
+        preset_settings = JepaConfig.preset(preset, **{**SMALL, **stages, **own})
+        return changed(preset_settings.model_dump(mode="json"), JepaConfig().model_dump(mode="json"))
+    steps = arguments.st_steps
+    fit = {
+        "max_steps": steps, "val_every": max(1, steps // 10), "patience": 3, "loggers": [],
+        "monitor": "val/delta", "optimizer": {"lr": 5e-4},
+    }  # fmt: skip
+    return {**ST_SMALL, **ST[arm], "training": fit}
+
+
+def changed(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    """The settings that are not the default's; what the benchmark decides for all models is left to it."""
+    found = {}
+    for key, value in settings.items():
+        if value != default[key]:
+            nested = isinstance(value, dict) and isinstance(default[key], dict)
+            found[key] = changed(value, default[key]) if nested else value
+    return found
+
+
+def overrides(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings as ``gnnvcell bench cells --set`` takes them."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from overrides(f"{path}.{key}", value)
+        else:
+            yield f"{path}.{key}={json.dumps(value)}"
+
+
+def scored(arguments: argparse.Namespace, arms: Sequence[str], controls: Sequence[str], out: Path) -> CellBenchResult:
+    """These models on the real graph and its controls."""
+    config, groups = SCREENS[arguments.screen]
+    kind = {**dict.fromkeys(JEPA, "jepa"), **dict.fromkeys(ST, "state_transition")}
+    texts = [text for arm in arms if arm in kind for text in overrides(arm, settings_of(arm, arguments))]
+    return run_cell_bench(
+        arguments.cells,
+        [arguments.graph],
+        config=config,
+        models=[f"{arm}={kind[arm]}" if arm in kind else arm for arm in arms],
+        controls=controls,
+        groups=groups,
+        overrides=[*texts, *(["knn.prior_count=0.001"] if "knn" in arms else [])],
+        out_dir=out,
+        progress=False,
+    )
+
+
+def run_job(job: tuple[str, Sequence[str], argparse.Namespace]) -> str:
+    """One model, its runs put among those of all."""
+    arm, controls, arguments = job
+    torch.set_num_threads(1)
+    start, out = time.perf_counter(), Path(arguments.out)
+    scored(arguments, [arm], controls, out / "parts" / arm)
+    shutil.copytree(out / "parts" / arm / "runs", out / "runs", dirs_exist_ok=True)
+    return f"{arm}: {time.perf_counter() - start:.0f} s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("screen", choices=list(SCREENS))
+    parser.add_argument("cells", help="file of cells")
+    parser.add_argument("--graph", required=True, help="folder of a saved graph")
+    parser.add_argument("--arms", nargs="+", default=[*JEPA, "st_graph", "st_field"], choices=[*JEPA, *ST])
+    parser.add_argument("--controls", nargs="*", default=["rewired"])
+    parser.add_argument("--steps", type=int, default=200, help="of each stage of a JEPA")
+    parser.add_argument("--st-steps", type=int, default=400, help="of ST")
+    parser.add_argument("--workers", type=int, default=1, help="models at a time")
+    parser.add_argument("--out", required=True, help="folder of runs, scores and the table")
+    arguments = parser.parse_args()
+    start, arms = time.perf_counter(), [*arguments.arms, *BASELINES[arguments.screen]]
+    jobs = [(arm, arguments.controls, arguments) for arm in arms]
+    with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
+        for said in pool.imap_unordered(run_job, jobs):
+            print(f"{time.perf_counter() - start:6.0f} s  {said}", file=sys.stderr, flush=True)
+    result = scored(arguments, arms, arguments.controls, Path(arguments.out))
+    print(f"{format_cells(result.summary)}\n\n{format_published(result.published)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -56,8 +56,12 @@ class BenchFolder:
         """
         return [self._table(*where) for where in self.units]
 
-    def _table(self, line: str, task: str) -> TableScores:
-        units = self.units[line, task]
+    def runs_of(self, line: str, task: str) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+        """Model, graph and control to their runs on a line and task, in the order of their seeds.
+
+        Raises:
+            DataError: an arm lacks a seed that others have.
+        """
         runs: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
         for run in self.placed:
             if (run["line"], run["task"]) == (line, task):
@@ -71,12 +75,15 @@ class BenchFolder:
                     found=", ".join(map(str, sorted(found))),
                     remedy=_AGAIN,
                 )
+        return {where: [found[seed] for seed in sorted(seeds)] for where, found in runs.items()}
+
+    def _table(self, line: str, task: str) -> TableScores:
+        units = self.units[line, task]
         scored = (np.array(units.positives) > 0) & (np.array(units.negatives) > 0)
         if not scored.any():
             raise DataError(f"no gene of {line}, {task} has both labels: nothing was scored")
         arms = {}
-        for where, found in runs.items():
-            ordered = [found[seed] for seed in sorted(seeds)]
+        for where, ordered in self.runs_of(line, task).items():
             by_gene = np.stack([unpack(run, "per_gene", "auroc", len(scored))[scored] for run in ordered])
             size = len(units.perturbations)
             influence = np.stack([unpack(run, "per_perturbation", "influence", size) for run in ordered])

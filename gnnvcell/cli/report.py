@@ -23,6 +23,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="LINE:TASK=X",
         help="best score that the data allow, for example k562:de=0.85",
     )
+    verb.add_argument(
+        "--graph",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="graphs that were scored, for neighbours, paths and complexes; what is found is kept in OUT_DIR",
+    )
+    verb.add_argument("--targets", metavar="FILE.toml", help="what was asked for; the page begins with what was missed")
+    verb.add_argument(
+        "--explorer",
+        action=argparse.BooleanOptionalAction,
+        help="the explorer of single perturbations (default: where its data are below 5 MB)",
+    )
     verb.set_defaults(run=run_report)
 
 
@@ -36,8 +50,11 @@ def run_report(arguments: argparse.Namespace) -> int:
         draws=arguments.draws,
         seed=arguments.seed,
         ceilings=_ceilings(arguments.ceiling),
+        graphs=arguments.graph,
+        targets=arguments.targets,
+        explorer=arguments.explorer,
     )
-    print(f"statistics.csv, plots: {arguments.folder}\npage: {page}")
+    print(f"statistics.csv, reliability.csv, abstention.csv, plots: {arguments.folder}\npage: {page}")
     return 0
 
 

@@ -1,23 +1,31 @@
 """The report of a finished benchmark, from its folder alone: statistics, figures, and every gene and perturbation."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from gnnvcell.bench.calibration import abstention_table, reliability_table
 from gnnvcell.bench.coalitions import is_part, is_single
 from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.statistics import benchmark_statistics
+from gnnvcell.bench.strata import tables_within
+from gnnvcell.bench.targets import Verdict, judge, read_targets, sentence
 from gnnvcell.errors import ConfigError
 from gnnvcell.files import write_text
+from gnnvcell.report.calibration_section import calibration_section
+from gnnvcell.report.explorer import LARGEST, explored, explorer_block
 from gnnvcell.report.figures import FigureWriter, figure_writer
-from gnnvcell.report.html import folded, paragraphs, section, tables_block
+from gnnvcell.report.html import DataTable, folded, paragraphs, section, tables_block
 from gnnvcell.report.interval_chart import Interval, interval_chart
 from gnnvcell.report.lookup import lookup_block, lookups_of
+from gnnvcell.report.neighbourhoods import neighbourhoods_of
 from gnnvcell.report.page import write_page
 from gnnvcell.report.scores import panel_title
 from gnnvcell.report.statistics_tables import headline_tables, main_control, model_tables, rows_of, source_tables
+from gnnvcell.report.strata_section import strata_of, strata_section
 
 _HOW = (
     "Intervals are bootstraps over seeds, genes and held-out perturbations at once; differences are paired by all "
@@ -29,6 +37,10 @@ _LOOKUP = (
     "whole graphs. A gene with few perturbations of either label has a coarse AUROC. Perturbations score high where a "
     "model only knows which genes change often."
 )
+_EXPLORER = (
+    "A held-out perturbation, with the scores of the first seed on the real graph. A score means something within a "
+    "gene: what counts is how far it is above the gene's mean over held-out perturbations."
+)
 
 
 def write_report(
@@ -38,8 +50,11 @@ def write_report(
     draws: int = 2000,
     seed: int = 0,
     ceilings: Mapping[tuple[str, str], float] | None = None,
+    graphs: Sequence[str | Path] = (),
+    targets: str | Path | None = None,
+    explorer: bool | None = None,
 ) -> Path:
-    """Write ``index.html``, ``plots/`` and ``statistics.csv`` of a benchmark into its folder.
+    """Write ``index.html``, ``plots/``, ``statistics.csv``, ``reliability.csv`` and ``abstention.csv`` of a benchmark.
 
     Args:
         folder: what ``--out`` of ``gnnvcell bench sources`` was.
@@ -47,30 +62,64 @@ def write_report(
         draws: of the bootstrap.
         seed: of the draws.
         ceilings: (line, task) to the best score that the data allow.
+        graphs: folders of the graphs that were scored, for neighbours, paths and complexes; what is found is kept in
+            the folder, so that they are needed once.
+        targets: TOML file of what was asked for; the first paragraph names what was missed.
+        explorer: whether the page has the explorer; by default where its data are not too large.
 
     Returns:
         The path of the page; it is one file and needs no network.
 
     Raises:
         MissingFileError, FileFormatError: the folder is not one of a benchmark, not finished, or damaged.
-        ConfigError: a ceiling for a line and task that were not run, or one at or below chance.
+        ConfigError: a ceiling for a line and task that were not run, one at or below chance, a graph that was not
+            scored, or targets that cannot be read.
     """
+    asked = read_targets(targets) if targets is not None else []
     bench = open_bench_folder(folder)
     _check_ceilings(ceilings or {}, list(bench.units))
-    statistics = benchmark_statistics(bench.tables(), draws=draws, seed=seed, ceilings=ceilings)
-    write_text(bench.path / "statistics.csv", statistics.to_csv(index=False, float_format="%.4g"))
-    command = _command(bench.path, draws, seed, ceilings or {})
+    near = neighbourhoods_of(bench, graphs)
+    tables = [*bench.tables(), *tables_within(bench, strata_of(bench, near))]
+    statistics = benchmark_statistics(tables, draws=draws, seed=seed, ceilings=ceilings)
+    reliability, abstention = reliability_table(bench), abstention_table(bench)
+    found = {"statistics": statistics, "reliability": reliability, "abstention": abstention}
+    for name, table in found.items():
+        write_text(bench.path / f"{name}.csv", table.to_csv(index=False, float_format="%.4g"))
     write = figure_writer(bench.path / "plots")
+    verdicts = judge(asked, statistics)
+    command = _command(bench.path, draws, seed, ceilings or {}, graphs, targets, explorer)
     lookup = paragraphs([_LOOKUP]) + lookup_block(lookups_of(bench, main_control(statistics)))
     return write_page(
         bench.path,
         bench.records,
         title=title,
-        strata=bench.placed,
+        intro=sentence(verdicts),
         extras={**bench.provenance, "command of figures and tables": command},
-        comparisons=_comparisons(statistics, write),
-        lookups=[section("Genes and perturbations", lookup)],
+        comparisons=_targets(verdicts) + _comparisons(statistics, write),
+        lookups=[
+            *strata_section(statistics, write),
+            *calibration_section(reliability, abstention, write),
+            section("Genes and perturbations", lookup),
+            *_explorer(explored(bench, near), explorer),
+        ],
     )
+
+
+def _targets(verdicts: Sequence[Verdict]) -> list[str]:
+    if not verdicts:
+        return []
+    rows = [[one.asked, one.found or "–", one.state] for one in verdicts]
+    return [section("Targets", tables_block([DataTable("", ("asked for", "found, 95% interval", ""), rows)]))]
+
+
+def _explorer(tables: list[dict[str, Any]], wanted: bool | None) -> list[str]:
+    """The explorer; a sentence in its place where it is too large and was not asked for."""
+    if not tables or wanted is False:
+        return []
+    block = explorer_block(tables)
+    if wanted is None and len(block) > LARGEST:
+        block = paragraphs([f"Left out: {len(block) / 1e6:.0f} MB of data. `gnnvcell report --explorer` puts them in."])
+    return [section("One perturbation at a time", f"{paragraphs([_EXPLORER])}\n{block}")]
 
 
 def _comparisons(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
@@ -116,11 +165,21 @@ def _source_figures(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
     return figures
 
 
-def _command(path: Path, draws: int, seed: int, ceilings: Mapping[tuple[str, str], float]) -> str:
+def _command(
+    path: Path,
+    draws: int,
+    seed: int,
+    ceilings: Mapping[tuple[str, str], float],
+    graphs: Sequence[str | Path],
+    targets: str | Path | None,
+    explorer: bool | None,
+) -> str:
     words = ["gnnvcell", "report", str(path), "--draws", str(draws), "--seed", str(seed)]
-    words += (
-        ["--ceiling", *(f"{line}:{task}={value:g}" for (line, task), value in ceilings.items())] if ceilings else []
-    )
+    if ceilings:
+        words += ["--ceiling", *(f"{line}:{task}={value:g}" for (line, task), value in ceilings.items())]
+    words += ["--graph", *map(str, graphs)] if graphs else []
+    words += ["--targets", str(targets)] if targets is not None else []
+    words += {None: [], True: ["--explorer"], False: ["--no-explorer"]}[explorer]
     return shlex.join(words)
 
 

@@ -47,9 +47,7 @@ def explanation_chart(found: Explanation, *, width: float) -> Figure:
     columns_of_legend = 3 if wide else 2
     sign = np.sign(found.predicted - found.bare)
     handles = _legend(found.graph, against=any(sign * effect < 0 for _, _, effect in found.graph.edges(data="effect")))
-    figure.legend(
-        handles=handles, loc="outside lower left", ncols=columns_of_legend, frameon=False, fontsize=8
-    )
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns_of_legend, frameon=False, fontsize=8)
     return figure
 
 

@@ -40,6 +40,13 @@ figure svg { width: 100%; height: auto; display: block; color: var(--ink); overf
 .lookup th[aria-sort=ascending] button::after { content: " \\2191"; color: var(--accent); }
 .lookup th[aria-sort=descending] button::after { content: " \\2193"; color: var(--accent); }
 .lookup th:first-child, .lookup td:first-child { position: sticky; left: 0; background: var(--paper); }
+.lookup h3 { font-size: 1rem; margin: 1rem 0 .25rem; }
+.near ul { margin: .2rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
+.strips svg { display: block; max-width: 100%; }
+.strips text { fill: var(--soft); font: .8rem var(--font); }
+.strips .null { stroke: var(--soft); stroke-dasharray: 4 3; }
+.strips .one { fill: #0072B2; fill-opacity: .75; }
+.strips .zero { fill: none; stroke: #D55E00; stroke-width: 1.2; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .narrow { display: none; }
 @media (max-width: 640px) {

@@ -66,11 +66,7 @@ def lookups_of(folder: BenchFolder, control: str = "") -> list[Lookup]:
 
 
 def lookup_block(lookups: Sequence[Lookup]) -> str:
-    """HTML of the tables with their search box, data and script; all of it inside the page."""
-    data = json.dumps([vars(one) for one in lookups], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # "</" would end the element, "<!--" change how the browser reads it.
-    data = data.replace("<", "\\u003c")
-    script = files("gnnvcell.report").joinpath("lookup.js").read_text(encoding="utf-8")
+    """HTML of the tables with their search box, data and scripts; all of it inside the page."""
     return f"""<div class="lookup" id="lookup">
 <p><label>Table <select data-part="choice"></select></label>
 <label>Search names <input data-part="search" type="search" autocomplete="off" spellcheck="false"></label></p>
@@ -80,11 +76,24 @@ def lookup_block(lookups: Sequence[Lookup]) -> str:
 <button type="button" data-part="more">Show more</button>
 <noscript><p>This table needs JavaScript; the numbers are in the folder's runs and units.</p></noscript>
 </div>
-<script type="application/json" id="lookup-data">{data}</script>
+{data_element("lookup-data", [vars(one) for one in lookups])}
+{scripts("tables.js", "lookup.js")}
 <script>
-{script}
 startLookup(document.getElementById("lookup"), JSON.parse(document.getElementById("lookup-data").textContent));
 </script>"""
+
+
+def data_element(name: str, content: Any) -> str:
+    """Data for the page's scripts, as JSON in an element with the id ``name``."""
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    data = data.replace("<", "\\u003c")  # "</" would end the element, "<!--" change how the browser reads it
+    return f'<script type="application/json" id="{name}">{data}</script>'
+
+
+def scripts(*names: str) -> str:
+    """Scripts of this package, inside the page."""
+    texts = (files("gnnvcell.report").joinpath(name).read_text(encoding="utf-8") for name in names)
+    return "\n".join(f"<script>\n{text}</script>" for text in texts)
 
 
 def _columns(runs: Sequence[Mapping[str, Any]], table: str, size: int, control: str) -> dict[str, Any]:

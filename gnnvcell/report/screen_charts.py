@@ -84,9 +84,7 @@ def combo_chart(table: pd.DataFrame, *, width: float = 7.0) -> Figure:
     order = [kind for kind in _INTERACTIONS if (table["interaction"] == kind).any()]
     for kind in order:
         of_kind = table.iloc[np.flatnonzero(table["interaction"] == kind)]
-        axes.plot(
-            of_kind["expected"], of_kind["size"], "o", color=_INTERACTIONS[kind], markersize=5, alpha=0.75, mew=0
-        )
+        axes.plot(of_kind["expected"], of_kind["size"], "o", color=_INTERACTIONS[kind], markersize=5, alpha=0.75, mew=0)
     axes.axline((0, 0), slope=1, color=INK, linewidth=0.9, dashes=(4, 3))
     limit = 1.12 * float(max(table["expected"].max(), table["size"].max(), 1e-9))
     axes.set_xlim(0, limit)

@@ -40,7 +40,7 @@ def headline_tables(statistics: pd.DataFrame, *, level: float = 0.95) -> list[Da
     several = len({row["graph"] for row in scores}) > 1
     header = ["model", *(["graph"] if several else []), "score", interval]
     header += [f"real − {control}", interval, "p (Holm)"] if control else []
-    header += ["share of ceiling"] if shares else []
+    header += ["floor", "of ceiling"] if shares else []
     tables = []
     for title, part in _panels(scores):
         best = max(row["value"] for row in part)
@@ -48,10 +48,11 @@ def headline_tables(statistics: pd.DataFrame, *, level: float = 0.95) -> list[Da
         for row in sorted(part, key=lambda row: -row["value"]):
             score = Cell(f"{row['value']:.3f}", best=bool(row["value"] == best))
             cells: list[str | Cell] = [row["model"], *([row["graph"]] if several else []), score]
-            cells.append(_interval(row, signed=False))
+            cells.append(interval_text(row, signed=False))
             cells += _difference(differences.get(_place(row))) if control else []
             if shares:
-                cells.append(f"{row['of_ceiling']:.0%}" if np.isfinite(row["of_ceiling"]) else "–")
+                known = np.isfinite(row["of_ceiling"])
+                cells += [f"{row['floor']:.3f}", f"{row['of_ceiling']:.0%}"] if known else ["–", "–"]
             rows.append(cells)
         tables.append(DataTable(title, header, rows))
     return tables
@@ -117,18 +118,21 @@ def _difference(row: Row | None) -> list[str]:
     """Value, interval and corrected p."""
     if row is None:
         return ["–", "–", "–"]
-    return [_number(row["value"], signed=True), _interval(row, signed=True), _p(row["p_holm"])]
+    return [number_text(row["value"], signed=True), interval_text(row, signed=True), p_text(row["p_holm"])]
 
 
-def _interval(row: Row, *, signed: bool) -> str:
-    return f"{_number(row['low'], signed=signed)} to {_number(row['high'], signed=signed)}"
+def interval_text(row: Row, *, signed: bool) -> str:
+    """The ends of a comparison's interval."""
+    return f"{number_text(row['low'], signed=signed)} to {number_text(row['high'], signed=signed)}"
 
 
-def _number(value: float, *, signed: bool) -> str:
+def number_text(value: float, *, signed: bool) -> str:
+    """Three digits, with a sign where it is a difference."""
     return (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", "−")
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value, or a dash for none."""
     if not np.isfinite(value):
         return "–"
     return "< .0001" if value < 1e-4 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"

@@ -143,6 +143,29 @@ def test_means_of_lines_and_the_share_of_a_ceiling() -> None:
     scores = found[(found["kind"] == "score") & (found["model"] == "knn") & (found["against"] == "")].set_index("line")
     assert scores.loc[MEAN_LINE, "value"] == pytest.approx(0.75)
     assert scores.loc["k562", "of_ceiling"] == pytest.approx((0.7 - 0.5) / 0.4)
+    assert scores.loc["k562", "floor"] == 0.5  # no permuted graph was run
     assert np.isnan(scores.loc["rpe1", "of_ceiling"])
     lines = scores["sd"].drop(MEAN_LINE)
     assert scores.loc[MEAN_LINE, "sd"] == pytest.approx(np.sqrt((lines**2).sum()) / 2, rel=0.1)
+
+
+def test_the_floor_is_the_score_on_permuted_graphs() -> None:
+    arms = {("m", "g", "real"): arm([[0.8, 0.6]]), ("m", "g", "permuted"): arm([[0.55, 0.53]])}
+    found = benchmark_statistics([table(arms)], ceilings={("k562", "de"): 0.86})
+    (row,) = found[(found["kind"] == "score") & (found["against"] == "")].to_dict(orient="records")
+    assert row["floor"] == pytest.approx(0.54)
+    assert row["of_ceiling"] == pytest.approx((0.7 - 0.54) / (0.86 - 0.54))
+
+
+def test_within_strata_there_are_scores_and_controls_apart_from_the_others() -> None:
+    within = TableScores("k562", "de", TWO_SEEDS.arms, "effect size", "all")
+    found = benchmark_statistics([TWO_SEEDS, within])
+    assert set(found["kind"]) == {"score", "control", "model", "score_within", "control_within"}
+    row = found[found["kind"] == "control_within"].iloc[0]
+    whole = found[found["kind"] == "control"].iloc[0]
+    assert (row["along"], row["stratum"], row["value"]) == ("effect size", "all", whole["value"])
+    assert row["perturbations"] == whole["perturbations"] == 4
+    alone = benchmark_statistics([TWO_SEEDS]).set_index(["kind", "model", "against"])
+    again = found.set_index(["kind", "model", "against"])
+    for where in alone.index:
+        assert again.loc[where, "low"] == alone.loc[where, "low"]  # what is beside them changes no draw

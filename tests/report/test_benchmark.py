@@ -6,15 +6,23 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from gnnvcell.bench.folder import open_bench_folder
+from gnnvcell.bench.units import pack_steps
 from gnnvcell.cli.main import main
-from gnnvcell.errors import ConfigError
+from gnnvcell.errors import ConfigError, FileFormatError
+from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.edges import EdgeTable
+from gnnvcell.graphs.gene_graph import GeneGraph
+from gnnvcell.graphs.manifest import Manifest, SourceRecord
 from gnnvcell.report.benchmark import write_report
 from gnnvcell.report.lookup import Lookup, lookup_block, lookups_of
+from gnnvcell.report.neighbourhoods import neighbourhoods_of
 
 _spec = importlib.util.spec_from_file_location("test_folder", Path(__file__).parents[1] / "bench" / "test_folder.py")
 assert _spec is not None
@@ -35,10 +43,47 @@ class Links(HTMLParser):
         self.found += [str(values[key]) for key in ("src", "href", "xlink:href", "srcset", "data") if key in values]
 
 
+TARGETS = """
+[[target]]
+model = "knn"
+task = "de"
+line = "sim"
+at_least = 0.99
+[[target]]
+model = "knn"
+task = "de"
+line = "sim"
+at_least = 0.6
+"""
+
+
+def small_graph() -> GeneGraph:
+    """Held-out P0 is next to the training T0; P1 is next to P0."""
+    names = ["P0", "P1", "T0", "T1"]
+    ends = np.array([0, 0]), np.array([2, 1])
+    table = EdgeTable(("gene", "string", "gene"), *ends, np.array([0.9, 0.5], np.float32), *[np.array(names)] * 2)
+    record = SourceRecord(key="string", type="table", relations=("string",))
+    return GeneGraph.from_tables(
+        [table], GeneVocab.from_symbols(names), manifest=Manifest.create(sources={"string": record})
+    )
+
+
+def options(folder: Path) -> dict[str, Any]:
+    return {
+        "ceilings": {("sim", "de"): 0.9},
+        "graphs": [folder.parent / "g"],
+        "targets": folder.parent / "targets.toml",
+    }
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = _folder.make_folder(tmp_path_factory.mktemp("bench"), genes=40, perturbations=30)
-    return write_report(folder, draws=200, ceilings={("sim", "de"): 0.9})
+    path = tmp_path_factory.mktemp("bench")
+    graph = small_graph()
+    graph.save(path / "g")
+    folder = _folder.make_folder(path / "out", genes=40, perturbations=120, positives=12, digest=graph.digest)
+    (path / "targets.toml").write_text(TARGETS)
+    return write_report(folder, draws=200, **options(folder))
 
 
 def test_the_page_is_one_file_that_loads_nothing(page: Path) -> None:
@@ -53,22 +98,31 @@ def test_the_page_is_one_file_that_loads_nothing(page: Path) -> None:
 def test_headings_statistics_and_the_command(page: Path) -> None:
     text = page.read_text()
     headings = re.findall(r"<h2>(.*?)</h2>", text)
-    assert headings[:3] == ["Scores of held-out perturbations", "With intervals", "Model against model"]
-    assert headings[3:5] == ["What each source adds", "Real graph against random graphs"]
-    assert headings[-2:] == ["Genes and perturbations", "Where these numbers come from"]
-    assert f"gnnvcell report {page.parent} --draws 200 --seed 0 --ceiling sim:de=0.9" in text
-    assert "share of ceiling" in text
+    assert headings == [
+        "Scores of held-out perturbations", "Targets", "With intervals", "Model against model",
+        "What each source adds", "Real graph against random graphs", "Which source helps",
+        "Within strata of perturbations", "Calibration and abstention", "Genes and perturbations",
+        "One perturbation at a time", "Where these numbers come from",
+    ]  # fmt: skip
+    folder = page.parent
+    command = f"gnnvcell report {folder} --draws 200 --seed 0 --ceiling sim:de=0.9 --graph {folder.parent / 'g'}"
+    assert f"{command} --targets {folder.parent / 'targets.toml'}<" in text
+    assert "of ceiling" in text
+    first = re.search(r"</h1>\n<p>(.*?)</p>", text)
+    assert first
+    assert first[1].startswith("Missed, 1 of 2 targets: knn, de, sim: at least 0.99, found 0.")
+    assert first[1].endswith("Met: 1 of 2 targets.")
     statistics = pd.read_csv(page.parent / "statistics.csv")
     row = statistics[(statistics["kind"] == "control") & (statistics["graph"] == "g")].iloc[0]
     shown = f"{row['low']:+.3f} to {row['high']:+.3f}".replace("-", "−")
     assert f"<td>{row['value']:+.3f}</td><td>{shown}</td>".replace("<td>-", "<td>−") in text
-    for kind in ("control", "leave_one_out", "shapley"):
+    for kind in ("control", "leave_one_out", "shapley", "strata-effect-size", "reliability", "abstention"):
         assert (page.parent / "plots" / f"{kind}.svg").exists()
 
 
 def test_same_folder_same_page(page: Path) -> None:
     before = page.read_bytes()
-    assert write_report(page.parent, draws=200, ceilings={("sim", "de"): 0.9}).read_bytes() == before
+    assert write_report(page.parent, draws=200, **options(page.parent)).read_bytes() == before
 
 
 def test_data_in_the_page_are_those_of_the_runs(page: Path) -> None:
@@ -84,8 +138,46 @@ def test_data_in_the_page_are_those_of_the_runs(page: Path) -> None:
     assert [row[3] for row in genes["rows"]] == pytest.approx(real.tolist(), abs=1e-4)
     assert [row[4] for row in genes["rows"]] == pytest.approx((real - rewired).tolist(), abs=1e-4)
     assert perturbations["columns"][:3] == ["perturbation", "genes measured", "support, g"]
-    assert [row[2] for row in perturbations["rows"]] == list(range(30))
+    assert [row[2] for row in perturbations["rows"]] == list(range(120))
     assert not any("rewired" in name for one in lookups_of(bench) for name in one.columns)
+
+
+def test_pairs_in_the_explorer_are_those_of_the_runs(page: Path) -> None:
+    found = re.search(r'<script type="application/json" id="explorer-data">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert found
+    (table,) = json.loads(found[1])
+    bench = open_bench_folder(page.parent)
+    run = next(run for run in bench.placed if (run["model"], run["graph"], run["control"]) == ("knn", "g", "real"))
+    assert [one["name"] for one in table["models"]] == ["knn", "ridge"]
+    assert table["models"][0]["scores"] == run["per_pair"]["score"]
+    assert table["labels"] == bench.units["sim", "de"].labels
+    assert table["near"]["g"]["P0"] == [1, None, [["T0", {"string": 0.9}]], []]
+    (path,) = table["near"]["g"]["P1"][3]
+    assert path[0] == ["P1", "P0", "T0"]
+    assert path[1] == pytest.approx(0.5 / 0.9 / 2**0.5, abs=1e-4)
+    assert "P2" in table["near"]["g"]
+
+
+def test_a_graph_is_needed_once_and_must_be_the_one_that_was_scored(page: Path, tmp_path: Path) -> None:
+    bench = open_bench_folder(page.parent)
+    kept = neighbourhoods_of(bench, [])
+    assert kept == neighbourhoods_of(bench, [page.parent.parent / "g"])
+    small_graph().save(tmp_path / "h")
+    with pytest.raises(ConfigError, match="the graph 'h' was not scored"):
+        neighbourhoods_of(bench, [tmp_path / "h"])
+    small_graph().subset(["P0", "T0"]).save(tmp_path / "g")
+    with pytest.raises(ConfigError, match="the graph 'g' is not the one that was scored"):
+        neighbourhoods_of(bench, [tmp_path / "g"])
+    file = page.parent / "neighbours" / "g" / "sim-de.json"
+    before = file.read_text()
+    file.write_text("{}")
+    try:
+        with pytest.raises(FileFormatError, match=r"sim-de.json is damaged[^$]*delete it"):
+            neighbourhoods_of(bench, [])
+        file.write_text(before.replace(str(bench.provenance["graphs"]["g"]), "another"))
+        assert neighbourhoods_of(bench, []) == {}
+    finally:
+        file.write_text(before)
 
 
 def test_names_cannot_leave_the_data() -> None:
@@ -114,7 +206,7 @@ def test_the_command(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert f"cannot read the ceiling '{text}'" in capsys.readouterr().err
 
 
-SCRIPT = Path(__file__).parents[2] / "gnnvcell" / "report" / "lookup.js"
+SCRIPT = Path(__file__).parents[2] / "gnnvcell" / "report" / "tables.js"
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node")
@@ -134,6 +226,30 @@ def test_searching_and_sorting() -> None:
         "TP53 TPX2", "TP53 MYC", "TP53 MYC TPX2", "", "MYC TP53 TPX2", "MYC TPX2 TP53", "MYC TPX2 TP53",
         "TPX2 MYC TP53", "TP53 MYC TPX2", "–", "−0.500", "2", "A",
     ]  # fmt: skip
+
+
+EXPLORER = SCRIPT.with_name("explorer.js")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_what_the_explorer_computes() -> None:
+    packed = pack_steps([-1.0, 0.0, 0.5, 3.0])
+    program = f"""
+    const {{ unpackSteps, geneMeans, pairRows, aurocOf }} = require({json.dumps(str(EXPLORER))});
+    const scores = unpackSteps({json.dumps(packed)}), means = geneMeans([0, 1, 0, 1], scores, 3);
+    const table = {{ genes: ["A", "B", "C"], pairs: [1, 3], gene_of_pair: [0, 1, 0, 1], labels: "1010",
+                     words: ["down", "up"] }};
+    const rows = pairRows(table, scores, means, 1);
+    console.log(JSON.stringify([[...scores], [...means], rows.map(row => row.slice(0, 2)), rows.map(row => row[4]),
+      aurocOf(rows, "up"), aurocOf(rows.slice(0, 1), "up")]));
+    """
+    found = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
+    scores, means, named, differences, auroc, none = json.loads(found.stdout)
+    assert scores == pytest.approx([-1.0, 0.0, 0.5, 3.0], abs=1e-4)
+    assert means == pytest.approx([-0.25, 1.5, 0.0], abs=1e-4)
+    assert named == [["B", "down"], ["A", "up"], ["B", "down"]]
+    assert differences == pytest.approx([-1.5, 0.75, 1.5], abs=1e-4)
+    assert (auroc, none) == (0.5, None)  # above one of two, below the other
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -163,6 +279,19 @@ def test_the_page_in_a_browser(page: Path, tmp_path: Path) -> None:
       put(part("search"), "", "input");
       put(part("choice"), "1", "change");
       seen.second = heads().map(head => head.textContent)[0];
+      const explorer = document.getElementById("explorer");
+      const item = name => explorer.querySelector(`[data-part=${name}]`);
+      const look = () => ({
+        summary: item("summary").textContent, near: item("near").textContent,
+        marks: item("chart").querySelectorAll(".one, .zero").length,
+        first: [...item("table").tBodies[0].rows].map(row => row.cells[4].textContent) });
+      seen.start = look();
+      put(item("search"), "P1", "change");
+      seen.other = look();
+      put(item("model"), "ridge", "change");
+      seen.ridge = look();
+      put(item("search"), "P11x", "change");
+      seen.unknown = item("summary").textContent;
       seen.focusable = [...root.querySelectorAll("select, input, button")].every(node => node.tabIndex === 0);
       seen.width = [document.documentElement.scrollWidth, window.innerWidth];
       const out = document.createElement("pre");
@@ -194,4 +323,15 @@ def test_the_page_in_a_browser(page: Path, tmp_path: Path) -> None:
         assert seen["status"].endswith("found, 39 in all")
         assert seen["second"] == "perturbation"
         assert seen["focusable"]
+        assert seen["start"]["marks"] == 40
+        assert "genes measured" in seen["start"]["summary"]
+        assert seen["other"]["summary"].startswith("P1: 40 genes measured")
+        assert "knn puts a gene that is changed" in seen["other"]["summary"]
+        values = [float(text.replace("−", "-")) for text in seen["other"]["first"]]
+        assert values == sorted(values, reverse=True)
+        assert len(values) == 15
+        assert "P1 → P0 → T0" in seen["other"]["near"]
+        assert "ridge puts a gene" in seen["ridge"]["summary"]
+        assert seen["ridge"]["first"] != seen["other"]["first"]
+        assert seen["unknown"].startswith("P11x is not among the held-out perturbations")
         assert seen["width"][0] <= seen["width"][1]

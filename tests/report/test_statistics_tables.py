@@ -11,7 +11,7 @@ from gnnvcell.report.statistics_tables import headline_tables, main_control, mod
 
 def row(kind: str, model: str, graph: str, against: str, value: float, **others: Any) -> dict[str, Any]:
     interval = {"low": value - 0.02, "high": value + 0.02, "p_holm": 0.0123}
-    counts = {"genes_above": 1200, "genes_below": 30, "of_ceiling": float("nan")}
+    counts = {"genes_above": 1200, "genes_below": 30, "floor": 0.5, "of_ceiling": float("nan")}
     where = {"kind": kind, "line": "k562", "task": "de", "model": model, "graph": graph, "against": against}
     return {**where, "value": value, **interval, **counts, **others}
 
@@ -44,7 +44,7 @@ def test_graphs_and_ceilings_have_columns_where_there_are_some() -> None:
     more = [*SCORES, row("score", "knn", "h", "", 0.6, of_ceiling=0.25)]
     (table,) = headline_tables(pd.DataFrame(more))
     assert list(table.header)[1] == "graph"
-    assert list(table.header)[-1] == "share of ceiling"
+    assert list(table.header)[-2:] == ["floor", "of ceiling"]
     assert text(table.rows[2])[:3] == ["knn", "h", "0.600"]
     assert text(table.rows[2])[-1] == "25%"
     (alone,) = headline_tables(pd.DataFrame(SCORES[:2]))

@@ -1,0 +1,119 @@
+"""Scores within strata of the held-out perturbations: by graph support, size of effect, membership in complexes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gnnvcell.bench.coalitions import is_part
+from gnnvcell.bench.contrasts import ArmScores, TableScores
+from gnnvcell.bench.folder import BenchFolder
+from gnnvcell.bench.units import Units, unpack
+from gnnvcell.errors import ConfigError
+from gnnvcell.metrics import per_gene_auroc, per_gene_auroc_influence, quantile_edges
+from gnnvcell.metrics.strata import SUPPORT_EDGES
+
+SUPPORT, EFFECT, COMPLEX = "graph support", "effect size", "complexes"
+SMALLEST = 20  # perturbations, and genes with both labels among them: below, a score says nothing
+_SUPPORT_NAMES = ("no measured neighbour", "1 to 19", "20 to 79", "80 and more")
+_QUARTERS = {1: ["all"], 2: ["lower", "higher"], 3: ["lowest", "middle", "highest"]}
+_FOUR = ["lowest quarter", "second quarter", "third quarter", "highest quarter"]
+_PARTNERS = ("a complex partner was trained on", "none was")
+
+
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """Some of the held-out perturbations.
+
+    Args:
+        along: what they are told apart by.
+        name: which they are.
+        inside: (held-out,) whether a perturbation is one of them.
+    """
+
+    along: str
+    name: str
+    inside: NDArray[np.bool_]
+
+
+def effect_sizes(units: Units, task: str) -> NDArray[np.float64]:
+    """(held-out,) how much each perturbation does, by labels that no model saw.
+
+    Of differential expression the share of its measured genes that changed; of directions the number of genes with one,
+    since only changed genes have a direction.
+    """
+    pairs = np.asarray(units.pairs, dtype=np.float64)
+    if task.startswith("dir"):
+        return pairs
+    labels, _ = units.truth
+    return labels.sum(axis=1) / np.maximum(pairs, 1)
+
+
+def by_measured_neighbours(counts: NDArray) -> list[Stratum]:
+    """Strata by the number of measured perturbations next to each in the graph: none, below 20, below 80, more."""
+    place = np.digitize(counts, SUPPORT_EDGES)
+    return [Stratum(SUPPORT, name, place == i) for i, name in enumerate(_SUPPORT_NAMES)]
+
+
+def by_quarters(along: str, values: NDArray) -> list[Stratum]:
+    """Strata of equal numbers, as far as values do not repeat."""
+    edges = quantile_edges(values)
+    edges = edges[edges > values.min()]  # a stratum holds its lower edge
+    names = _QUARTERS.get(len(edges) + 1, _FOUR)
+    place = np.digitize(values, edges)
+    return [Stratum(along, name, place == i) for i, name in enumerate(names)]
+
+
+def by_partners(partner: NDArray[np.bool_]) -> list[Stratum]:
+    """Strata by whether a member of a complex of the target was among the training perturbations."""
+    return [Stratum(COMPLEX, _PARTNERS[0], partner), Stratum(COMPLEX, _PARTNERS[1], ~partner)]
+
+
+def tables_within(folder: BenchFolder, strata: Mapping[tuple[str, str], Sequence[Stratum]]) -> Iterator[TableScores]:
+    """Scores of whole graphs within strata: of genes with both labels among the perturbations of a stratum.
+
+    Args:
+        folder: a finished benchmark.
+        strata: line and task to strata of its held-out perturbations. Those with fewer than ``SMALLEST`` perturbations
+            or scored genes are left out.
+
+    Raises:
+        FileFormatError: a run does not keep its scores pair by pair.
+        ConfigError: strata of a line and task that were not run.
+    """
+    for (line, task), found in strata.items():
+        if (line, task) not in folder.units:
+            raise ConfigError(f"strata of {line}:{task}, which was not run")
+        units = folder.units[line, task]
+        arms = {
+            where: [run["run"] for run in runs]
+            for where, runs in folder.runs_of(line, task).items()
+            if not is_part(where[1])
+        }
+        labels, measured = units.truth
+        for stratum in found:
+            rows = np.flatnonzero(stratum.inside)
+            scored = (labels & measured)[rows].any(axis=0) & (~labels & measured)[rows].any(axis=0)
+            if len(rows) < SMALLEST or scored.sum() < SMALLEST:
+                continue
+            part = labels[rows][:, scored], measured[rows][:, scored]
+            cut = {
+                name: _scores(folder.runs[name], units, rows, scored, *part)
+                for name in dict.fromkeys(name for names in arms.values() for name in names)
+            }
+            within = {
+                where: ArmScores(*(np.stack([cut[name][i] for name in names]) for i in (0, 1)))
+                for where, names in arms.items()
+            }
+            if within:
+                yield TableScores(line, task, within, stratum.along, stratum.name)
+
+
+def _scores(
+    run: Mapping[str, Any], units: Units, rows: NDArray, scored: NDArray, labels: NDArray, measured: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AUROC of genes and influence of perturbations within a stratum."""
+    predicted = units.dense(unpack(dict(run), "per_pair", "score", len(units.labels)))[rows][:, scored]
+    return per_gene_auroc(predicted, labels, measured), per_gene_auroc_influence(predicted, labels, measured)

@@ -75,6 +75,21 @@ class Whole:
         return CONTROLS.get(control)(self.graph, seed=seed)
 
 
+@dataclass(frozen=True)
+class Selected:
+    """Some parts of a graph, and what is done with them.
+
+    Args:
+        parts: which, one of ``PARTS``.
+        controls: names in ``CONTROLS`` that they are compared with.
+        models: labels of the models that are fitted; None for all.
+    """
+
+    parts: str = ALL
+    controls: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Arm:
     """One graph to fit on; it is made when it is asked for.
@@ -85,6 +100,7 @@ class Arm:
         relations: of the part.
         control: name in ``CONTROLS``, or "real".
         seed: of the control, and of the model that is fitted.
+        models: labels of the models that are fitted; None for all.
     """
 
     whole: Whole
@@ -92,6 +108,7 @@ class Arm:
     relations: tuple[str, ...]
     control: str
     seed: int
+    models: tuple[str, ...] | None = None
 
     @property
     def graph(self) -> GeneGraph:
@@ -118,32 +135,32 @@ class Arm:
         }
 
 
-def arms_of(whole: Whole, parts: dict[str, Sequence[str]], seeds: int) -> list[Arm]:
+def arms_of(whole: Whole, selections: Sequence[Selected], seeds: int) -> list[Arm]:
     """Arms of a graph, those of one drawn graph one after the other, and among them those of one part.
 
     Args:
         whole: the graph.
-        parts: selection of ``PARTS`` to the controls that its graphs are compared with.
+        selections: parts of it; a part that is in two of them has the controls and models of both.
         seeds: number of seeds, from 0.
 
     Raises:
-        ConfigError: an unknown control or selection, or sources cannot be left out.
+        ConfigError: an unknown control or part, or sources cannot be left out.
     """
-    found = {
-        name: (relations, controls)
-        for selection, controls in parts.items()
-        for name, relations in whole.parts(selection).items()
-    }
-    for _, controls in found.values():
-        for control in controls:
+    for selected in selections:
+        for control in selected.controls:
             CONTROLS.get(control)
-    names = dict.fromkeys(control for _, controls in found.values() for control in controls)
-    arms = [
-        Arm(whole, name, relations, control, seed)
-        for control in (REAL, *names)
-        for name, (relations, controls) in found.items()
-        if control == REAL or control in controls
-        for seed in range(seeds)
-    ]
-    order = {group: place for place, group in enumerate(dict.fromkeys(arm.group for arm in arms))}
-    return sorted(arms, key=lambda arm: order[arm.group])
+    arms = {}
+    for control in (REAL, *dict.fromkeys(name for selected in selections for name in selected.controls)):
+        for selected in selections:
+            if control == REAL or control in selected.controls:
+                for name, relations in whole.parts(selected.parts).items():
+                    for seed in range(seeds):
+                        before = arms.get((name, control, seed))
+                        models = selected.models if before is None else _both(before.models, selected.models)
+                        arms[name, control, seed] = Arm(whole, name, relations, control, seed, models)
+    order = {group: place for place, group in enumerate(dict.fromkeys(arm.group for arm in arms.values()))}
+    return sorted(arms.values(), key=lambda arm: order[arm.group])
+
+
+def _both(some: tuple[str, ...] | None, others: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if some is None or others is None else tuple(dict.fromkeys([*some, *others]))

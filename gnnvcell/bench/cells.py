@@ -10,8 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from gnnvcell import __version__
-from gnnvcell.bench.arms import ALL as WHOLE
-from gnnvcell.bench.arms import REAL, Arm, Whole, arms_of
+from gnnvcell.bench.arms import REAL, Arm, Selected, Whole, arms_of
 from gnnvcell.bench.running import refresh_interval
 from gnnvcell.bench.store import RunStore
 from gnnvcell.config import Config, digest_of
@@ -173,7 +172,7 @@ def _jobs(
             made[label] = made[label].model_copy(update={"target_sum": task.target_sum})
     first = next(iter(graphs))
     for name, graph in graphs.items():
-        for arm in arms_of(Whole(name, graph), {WHOLE: controls}, task.splits):
+        for arm in arms_of(Whole(name, graph), [Selected(controls=tuple(controls))], task.splits):
             for label, config in made.items():
                 job = _Job(arm, task, data_digest, label, named[label], config)
                 if job.uses_graph or (name == first and arm.control == REAL):

@@ -183,4 +183,5 @@ def label_jobs(
     for arm in arms:
         for task in tasks:
             for model in models[task.name]:
-                yield LabelJob(arm, task, model)
+                if arm.models is None or model.label in arm.models:
+                    yield LabelJob(arm, task, model)

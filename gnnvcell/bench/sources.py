@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gnnvcell.bench.arms import ALL, REAL, Whole, arms_of
+from gnnvcell.bench.arms import REAL, Selected, Whole, arms_of
 from gnnvcell.bench.label_jobs import LabelJob, LabelTask, chosen_models, label_jobs
 from gnnvcell.bench.running import Runner, run_jobs
 from gnnvcell.bench.store import RunStore
@@ -72,7 +72,7 @@ def compare_sources(
         )
     tasks, chosen = [LabelTask(table) for table in tables], chosen_models(models, configs or {})
     wholes = [Whole(name, graph) for name, graph in graphs.items()]
-    arms = [arm for whole in wholes for arm in arms_of(whole, {ALL: controls}, seeds)]
+    arms = [arm for whole in wholes for arm in arms_of(whole, [Selected(controls=tuple(controls))], seeds)]
     jobs = list(label_jobs(tasks, arms, {task.name: chosen for task in tasks}))
     return run_label_jobs(tasks, jobs, out_dir=out_dir, progress=progress, on_record=on_record)
 

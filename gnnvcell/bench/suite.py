@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from gnnvcell.bench.suite_config import SuiteConfig
 from gnnvcell.bench.suite_graphs import graph_folders
 from gnnvcell.bench.table import summarise
 from gnnvcell.bench.workers import in_processes
+from gnnvcell.errors import GnnvcellWarning
 from gnnvcell.files import write_text
 from gnnvcell.graphs.gene_graph import GeneGraph
 
@@ -47,14 +49,7 @@ class Suite:
         arms = [
             arm
             for name, graph in self.graphs.items()
-            for arm in arms_of(
-                Whole(name, graph),
-                {
-                    part: config.controls if controls is None else controls
-                    for part, controls in config.graphs[name].parts.items()
-                },
-                config.seeds,
-            )
+            for arm in arms_of(Whole(name, graph), config.selections(name), config.seeds)
         ]
         self.jobs: list[LabelJob] = list(label_jobs(self.tasks, arms, models))
 
@@ -96,10 +91,16 @@ def run_suite(
     Raises:
         ConfigError, DataError, FileFormatError, GraphIntegrityError: a name is unknown, or an input cannot be used.
         WorkerError: a process was killed.
+
+    Warns:
+        GnnvcellWarning: a graph is without an optional source.
     """
     out = Path(out_dir)
     folders = graph_folders(config.graphs, out, report=_to_stderr if progress else _to_nobody)
     suite = Suite(config, folders)
+    for name, graph in suite.graphs.items():
+        for source, reason in graph.manifest.skipped.items():
+            warnings.warn(f"the graph {name!r} is without {source!r}: {reason}", GnnvcellWarning, stacklevel=2)
     runner = None
     if processes is not None:
         plain = {name: str(folder) for name, folder in folders.items()}

@@ -12,7 +12,7 @@
 
     [graphs.human]
     saved = "graphs/built/human"                # or recipe = "graphs/human.toml", or a table [graphs.human.recipe]
-    parts = ["all", "each", "leave_one_out"]    # or a table of them with the controls of each
+    parts = ["all", "each"]                     # or tables: [graphs.human.parts.each] controls = ["rewired"]
 
     [tune]                                      # left out: the models' own settings
     trials = 8
@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gnnvcell.bench.arms import ALL
+from gnnvcell.bench.arms import ALL, Selected
 from gnnvcell.bench.label_jobs import ChosenModel
 from gnnvcell.bench.tuning import Tuning, drawn_settings, with_settings
 from gnnvcell.config import Config, apply_overrides, read_toml
@@ -74,6 +74,18 @@ class LabelTaskConfig(Config):
     models: tuple[str, ...] | None = None
 
 
+class PartConfig(Config):
+    """What is done with some parts of a graph.
+
+    Args:
+        controls: names in ``CONTROLS``; the suite's when left out.
+        models: labels of the suite's models; all of them when left out.
+    """
+
+    controls: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+
+
 class GraphConfig(Config):
     """A graph of a suite.
 
@@ -82,20 +94,20 @@ class GraphConfig(Config):
         recipe: a recipe's file, or its content. It is built once and kept in ``OUT/graphs``.
         source_dir: folder of the recipe's files.
         settings: changes to the recipe, such as ``sources.string_db.args.confidence=0.9``.
-        parts: which graphs of it are compared ("all" sources, "each" source, "leave_one_out", "coalitions"), each with
-            the controls it is compared with; a list means the suite's controls for each.
+        parts: which graphs of it are compared: with "all" sources, "each" source, "leave_one_out", "coalitions"; a list
+            of these, or a table of them with the controls and models of each.
     """
 
     saved: str | None = None
     recipe: str | dict[str, Any] | None = None
     source_dir: str | None = None
     settings: tuple[str, ...] = ()
-    parts: dict[PartName, tuple[str, ...] | None] = Field(default={ALL: None}, min_length=1)
+    parts: dict[PartName, PartConfig] = Field(default={ALL: PartConfig()}, min_length=1)
 
     @field_validator("parts", mode="before")
     @classmethod
     def _of_list(cls, value: Any) -> Any:
-        return dict.fromkeys(value) if isinstance(value, list | tuple) else value
+        return _as_table(value)
 
     @model_validator(mode="after")
     def _one_origin(self) -> "GraphConfig":
@@ -148,7 +160,7 @@ class SuiteConfig(Config):
     @field_validator("models", mode="before")
     @classmethod
     def _of_list(cls, value: Any) -> Any:
-        return {name: {} for name in value} if isinstance(value, list | tuple) else value
+        return _as_table(value)
 
     @field_validator("graphs")
     @classmethod
@@ -165,12 +177,22 @@ class SuiteConfig(Config):
             ConfigError: an unknown model, setting, control or label of a model.
         """
         self.chosen()
-        of_parts = [controls or () for graph in self.graphs.values() for controls in graph.parts.values()]
-        for control in (name for names in (self.controls, *of_parts) for name in names):
-            CONTROLS.get(control)
         for name, task in self.tasks.items():
             require_labels(f"tasks.{name}.models", task.models or (), self.models)
+        for name, graph in self.graphs.items():
+            for selected in self.selections(name):
+                for control in selected.controls:
+                    CONTROLS.get(control)
+            for part, config in graph.parts.items():
+                require_labels(f"graphs.{name}.parts.{part}.models", config.models or (), self.models)
         return self
+
+    def selections(self, graph: str) -> list[Selected]:
+        """The parts of a graph that are compared."""
+        return [
+            Selected(name, self.controls if part.controls is None else part.controls, part.models)
+            for name, part in self.graphs[graph].parts.items()
+        ]
 
     def chosen(self) -> dict[str, ChosenModel]:
         """Label to model, with the settings that are tried.
@@ -221,4 +243,11 @@ def read_suite(path: str | Path, overrides: Sequence[str] = ()) -> SuiteConfig:
         MissingFileError: no such file.
         ConfigError: it is not TOML, or a setting is unknown, missing or bad, or names something that is not there.
     """
-    return SuiteConfig.parse(apply_overrides(read_toml(path), overrides), where=str(path)).check()
+    values = read_toml(path)
+    values["models"] = _as_table(values.get("models", {}))  # so that models.knn.k=20 finds its place
+    return SuiteConfig.parse(apply_overrides(values, overrides), where=str(path)).check()
+
+
+def _as_table(value: Any) -> Any:
+    """A list of names as a table of empty tables; anything else as it is."""
+    return {str(name): {} for name in value} if isinstance(value, list | tuple) else value

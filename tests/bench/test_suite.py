@@ -1,0 +1,208 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnnvcell.bench.folder import open_bench_folder
+from gnnvcell.bench.schedule import Schedule
+from gnnvcell.bench.suite import Suite, run_suite
+from gnnvcell.bench.suite_config import SuiteConfig, read_suite
+from gnnvcell.cli.main import main
+from gnnvcell.config import digest_of
+from gnnvcell.errors import ConfigError, DataError, FileFormatError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def finished(folder: Path) -> dict[str, dict[str, Any]]:
+    """Runs by their file's name."""
+    return {name: json.loads((folder / "runs" / name).read_text()) for name in modified(folder)}
+
+
+def modified(folder: Path) -> dict[str, int]:
+    """When each run was written, by its file's name; files that begin with a dot are not finished."""
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "runs").glob("[!.]*.json")}
+
+
+def test_runs_say_how_they_were_made(world, tmp_path) -> None:
+    config = SuiteConfig.parse(world.suite(tmp_path, models={"far": {"name": "smoother", "power": 1.5}}))
+    result = run_suite(config.check(), tmp_path / "out", progress=False)
+    runs = finished(tmp_path / "out")
+    # Three graphs; the smoother is fitted once on each real one, and on two seeds of two controls.
+    assert len(runs) == 3 * (1 + 2 * 2)
+    assert {record["run"] + ".json" for record in result.records} == set(runs)
+    graph = Suite(config, {"mini": tmp_path / "mini"}).graphs["mini"]
+    (run,) = (r for r in runs.values() if (r["where"]["graph"], r["where"]["control"]) == ("mini", "real"))
+    assert run["graph_digest"] == graph.digest
+    assert run["config"]["power"] == 1.5
+    assert run["config_digest"] == digest_of(run["config"])
+    assert run["versions"].keys() >= {"gnnvcell", "torch", "numpy", "python"}
+    assert run["hardware"]["threads"] >= 1
+    assert 0.05 < run["peak_memory_gib"] < 100
+    assert run["where"]["model"] == "far"
+    assert len(open_bench_folder(tmp_path / "out").tables()[0].arms) == 9
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert provenance["suite"]["models"] == {"far": {"name": "smoother", "power": 1.5}}
+
+
+def test_tuning_is_recorded_and_not_repeated(world, tmp_path, capsys) -> None:
+    lines = [
+        'models = ["knn"]\nseeds = 1\ncontrols = ["permuted"]',
+        f'[tasks.sim]\nlabels = "{tmp_path / "labels"}"\nlines = ["sim"]\nkinds = ["de"]',
+        f'[graphs.mini]\nsaved = "{tmp_path / "mini"}"',
+        "[tune]\ntrials = 3\nspace = {knn = {k = [1, 3, 10, 30]}}",
+    ]
+    world.suite(tmp_path)
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    command = ["bench", "suite", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(command) == 0
+    assert "| sim | de | mini | knn |" in capsys.readouterr().out
+    before = finished(tmp_path / "out")
+    assert len(before) == 2
+    for run in before.values():
+        assert run["config"]["k"] == run["tuning"]["chosen"]["k"]
+        assert len(run["tuning"]["trials"]) == 3
+    assert main(command) == 0
+    assert finished(tmp_path / "out") == before
+    assert main([*command, "tune.trials=2"]) == 0  # another budget is another run
+    assert len(finished(tmp_path / "out")) == 4
+
+
+def test_a_recipe_is_built_once(world, tmp_path) -> None:
+    world.suite(tmp_path)
+    edges = [f"G{i:02d}\tG{j:02d}" for i in range(40) for j in range(i + 2, 40, 2)]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["gene_a\tgene_b", *edges]))
+    source = {"type": "table", "args": {"file": "pairs.tsv", "relation": "pairs"}}
+    missing = {"type": "table", "optional": True, "args": {"file": "none.tsv", "relation": "none"}}
+    graph = {"recipe": {"sources": {"pairs": source, "none": missing}}, "source_dir": str(tmp_path)}
+    config = SuiteConfig.parse(world.suite(tmp_path, graphs={"built": graph}, models=["knn"], seeds=1, controls=[]))
+    with pytest.warns(UserWarning, match="the graph 'built' is without 'none'"):
+        run_suite(config, tmp_path / "out", progress=False)
+    manifest = tmp_path / "out" / "graphs" / "built" / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert provenance["skipped"].keys() == {"built/none"}
+    with pytest.warns(UserWarning, match="is without 'none'"):
+        run_suite(config, tmp_path / "out", progress=False)
+    assert manifest.stat().st_mtime_ns == before
+    (tmp_path / "pairs.tsv").write_text("\n".join(["gene_a\tgene_b", *edges[1:]]))
+    with pytest.warns(UserWarning, match="is without 'none'"):
+        run_suite(config, tmp_path / "out", progress=False)
+    assert manifest.stat().st_mtime_ns != before
+
+
+def test_inputs_that_are_not_there(world, tmp_path) -> None:
+    values = world.suite(tmp_path)
+    task = values["tasks"]["sim"]
+    out = tmp_path / "out"
+    for changed, error, message in (
+        ({"tasks": {"sim": {**task, "labels": str(tmp_path / "label")}}}, FileFormatError, "no folder"),
+        ({"tasks": {"sim": {**task, "lines": ["sym"]}}}, DataError, "no de labels for the line 'sym'"),
+        ({"tasks": {"sim": task, "again": task}}, ConfigError, "two tasks are on the de labels of 'sim'"),
+        ({"graphs": {"mini": {"saved": str(tmp_path / "mono")}}}, FileFormatError, "mono"),
+        ({"graphs": {"mini": {"recipe": str(tmp_path / "r.toml")}}}, FileFormatError, "no file .*r.toml"),
+        ({"graphs": {"mini": {"recipe": {"sources": {"x": {"type": "strng"}}}}}}, ConfigError, "unknown graph source"),
+    ):
+        with pytest.raises(error, match=message):
+            run_suite(SuiteConfig.parse({**values, **changed}), out, progress=False)
+    with pytest.raises(ConfigError, match="0 processes"):
+        run_suite(SuiteConfig.parse(values), out, processes=0, progress=False)
+
+
+def test_a_complex_disjoint_split(world, tmp_path) -> None:
+    values = world.suite(tmp_path)
+    sets = [f"set{i}\t\tG{2 * i:02d}\tG{2 * i + 1:02d}" for i in range(20)]
+    (tmp_path / "sets.gmt").write_text("\n".join(sets))
+    split = {"gene_sets": str(tmp_path / "sets.gmt"), "test_share": 0.25}
+    task = {**values["tasks"]["sim"], "label": "pairs", "complexes": split}
+    suite = Suite(SuiteConfig.parse({**values, "tasks": {"pairs": task}}), {"mini": tmp_path / "mini"})
+    (found,) = suite.tasks
+    assert found.name == "de-pairs"
+    part = dict(zip(found.table.perturbations.tolist(), found.table.split.tolist(), strict=True))
+    assert [list(part.values()).count(name) for name in ("train", "test")] == [30, 10]
+    assert all(part[f"G{2 * i:02d}"] == part[f"G{2 * i + 1:02d}"] for i in range(20))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
+def test_killed_at_any_moment_no_run_is_lost_or_repeated(world, tmp_path) -> None:
+    values = world.suite(tmp_path, seeds=12)
+    lines = [
+        'models = ["smoother", "knn"]\nseeds = 12',
+        f'[tasks.sim]\nlabels = "{tmp_path / "labels"}"\nlines = ["sim"]\nkinds = ["de"]',
+        f'[graphs.mini]\nsaved = "{tmp_path / "mini"}"\nparts = ["all", "each"]',
+    ]
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gnnvcell.cli.main", "bench", "suite", str(tmp_path / "run.toml")]
+    process = subprocess.Popen([*command, "--out", str(out), "--processes", "2", "--quiet"], cwd=REPOSITORY)
+    while len(modified(out)) < 10:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while any(map(running, children)):  # they end by themselves when the one that started them is gone
+        time.sleep(0.01)
+    before, expected = modified(out), 3 * 2 * (1 + 2 * 12)
+    assert 10 <= len(before) < expected
+    records = run_suite(SuiteConfig.parse(values), out, progress=False).records
+    after = modified(out)
+    assert len(after) == expected
+    assert {name: after[name] for name in before} == before
+    again = run_suite(SuiteConfig.parse(values), tmp_path / "afresh", progress=False).records
+    assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in records]
+
+
+def running(pid: str) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Arm:
+    group: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    arm: Any
+    key: str
+
+    @property
+    def where(self) -> dict[str, Any]:
+        return {}
+
+    def run(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_process_stays_with_its_graph_and_helps_at_last() -> None:
+    jobs = [(i, _Job(_Arm(group, name), str(i))) for i, (group, name) in enumerate(["ax", "ax", "ay", "bx", "az"])]
+    schedule = Schedule(jobs)
+    assert schedule.units == 4
+    given: list[tuple[str, list[int]]] = []
+    takers = {name: schedule.start() for name in ("first", "second")}
+
+    def give(name: str) -> bool:
+        return schedule.give(takers[name], lambda unit: given.append((name, [place for place, _ in unit])))
+
+    for name in ("first", "second", "first", "second"):
+        assert give(name)
+    assert given == [("first", [0, 1]), ("second", [3]), ("first", [2]), ("second", [4])]
+    assert not give("first")
+
+
+def test_the_smoke_suite_is_well_formed_and_so_are_the_others() -> None:
+    for path in sorted((REPOSITORY / "benchmarks" / "sources").glob("*.toml")):
+        if "[tasks." in path.read_text():
+            assert read_suite(path).seeds >= 1

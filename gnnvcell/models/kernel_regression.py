@@ -1,12 +1,13 @@
 """Regression of every gene on one kernel between perturbations, each gene over its own measured rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 NEWTON_STEPS = 8
+_ENTRIES_AT_ONCE = 1 << 20  # of the matrices that are decomposed together: 8 MB
 _SMALLEST_CURVATURE = 1e-4
 
 
@@ -22,31 +23,50 @@ def genes_by_measured_rows(measured: NDArray[np.bool_]) -> Iterator[tuple[NDArra
 
 
 def ridge_weights(
-    kernel: NDArray, residual: NDArray, measured: NDArray[np.bool_], penalty: float
-) -> tuple[NDArray[np.float32], float]:
-    """Dual weights ``a_g = (K_gg + penalty I)^-1 r_g`` of kernel ridge regression for every gene.
+    kernel: NDArray, residual: NDArray, measured: NDArray[np.bool_], penalties: Sequence[float]
+) -> list[tuple[NDArray[np.float32], float]]:
+    """Dual weights ``a_g = (K_gg + penalty I)^-1 r_g`` of kernel ridge regression for every gene and several penalties.
+
+    One decomposition ``K_gg = V diag(w) V^T`` serves all penalties; genes with equally many measured rows go together.
 
     Args:
         kernel: (perturbations, perturbations) positive semi-definite.
         residual: (perturbations, genes) targets.
         measured: (perturbations, genes) which targets count.
-        penalty: > 0.
+        penalties: each > 0.
 
     Returns:
-        (perturbations, genes) weights, 0 where not measured; and the mean squared leave-one-out error,
+        For each penalty (perturbations, genes) weights, 0 where not measured; and the mean squared leave-one-out error,
         ``(a_i / (K + penalty I)^-1_ii)^2`` over measured pairs [Rasmussen & Williams 2006, eq. 5.12].
     """
-    weights = np.zeros(residual.shape, dtype=np.float32)
-    squared_error, count = 0.0, 0
+    weights = [np.zeros(residual.shape, dtype=np.float32) for _ in penalties]
+    squared_error, count = np.zeros(len(penalties)), 0
     # Thousands of small systems: threads of the linear algebra library would only wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):
-        for rows, genes in genes_by_measured_rows(measured):
-            inverse = np.linalg.inv(kernel[np.ix_(rows, rows)] + penalty * np.eye(len(rows)))
-            solved = inverse @ residual[np.ix_(rows, genes)]
-            weights[np.ix_(rows, genes)] = solved
-            squared_error += float(((solved / np.diag(inverse)[:, None]) ** 2).sum())
-            count += solved.size
-    return weights, squared_error / max(count, 1)
+        for rows, genes in _of_one_shape(measured):
+            place = rows[:, :, None], genes[:, None, :]
+            values, vectors = np.linalg.eigh(kernel[rows[:, :, None], rows[:, None, :]].astype(np.float64))
+            turned = vectors.transpose(0, 2, 1) @ residual[place]
+            for number, penalty in enumerate(penalties):
+                shrink = 1 / (values + penalty)
+                solved = vectors @ (shrink[:, :, None] * turned)
+                diagonal = (vectors**2 @ shrink[:, :, None])[:, :, 0]
+                weights[number][place] = solved
+                squared_error[number] += float(((solved / diagonal[:, :, None]) ** 2).sum())
+            count += turned.size
+    return [(found, float(error) / max(count, 1)) for found, error in zip(weights, squared_error, strict=True)]
+
+
+def _of_one_shape(measured: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(systems, rows) and (systems, genes) of as many systems of one shape as are solved at once."""
+    shapes: dict[tuple[int, int], list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
+    for rows, genes in genes_by_measured_rows(measured):
+        shapes.setdefault((len(rows), len(genes)), []).append((rows, genes))
+    for (rows, _), systems in shapes.items():
+        at_once = max(_ENTRIES_AT_ONCE // rows**2, 1)
+        for start in range(0, len(systems), at_once):
+            part = systems[start : start + at_once]
+            yield np.stack([rows for rows, _ in part]), np.stack([genes for _, genes in part])
 
 
 def logistic_weights(

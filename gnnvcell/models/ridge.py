@@ -61,7 +61,8 @@ class Ridge(EffectModel):
         self._graph, self._embedding, self._genes, self._mean = graph, embedding, train.genes, mean
         self._train_vectors = self._vectors(train.perturbations)
         kernel = (self._train_vectors @ self._train_vectors.T).astype(np.float64)
-        tried = {penalty: ridge_weights(kernel, residual, train.measured, penalty) for penalty in self.config.penalties}
+        penalties = self.config.penalties
+        tried = dict(zip(penalties, ridge_weights(kernel, residual, train.measured, penalties), strict=True))
         self._penalty = min(tried, key=lambda penalty: tried[penalty][1])
         self._weights, _ = tried[self._penalty]
         self._inverse = np.linalg.inv(kernel + self._penalty * np.eye(len(kernel)))

@@ -95,7 +95,7 @@ def test_ridge_weights_agree_with_sklearn_and_with_explicit_leave_one_out() -> N
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(12, 4)), rng.normal(size=(12, 3))
     measured = rng.random((12, 3)) < 0.8
-    weights, error = ridge_weights(features @ features.T, targets, measured, 2.0)
+    (_, _), (weights, error) = ridge_weights(features @ features.T, targets, measured, [5.0, 2.0])
     left_out = []
     for gene in range(3):
         rows = np.flatnonzero(measured[:, gene])

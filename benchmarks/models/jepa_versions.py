@@ -123,9 +123,10 @@ def run_job(job: tuple[int, str, tuple[str, ...], argparse.Namespace]) -> str:
 
 def jobs_of(arguments: argparse.Namespace) -> list[tuple[int, str, tuple[str, ...], argparse.Namespace]]:
     """World by world; control graphs last, when the runs on the real graph that belong to them are kept."""
-    seeds, arms = seeds_of(arguments), controlled(arguments)
-    real = [(seed, arm, (), arguments) for seed in seeds for arm in arguments.arms]
-    return real + [(seed, arm, (control,), arguments) for seed in seeds for arm in arms for control in CONTROLS]
+    seeds, found = seeds_of(arguments), []
+    found += [(seed, arm, (), arguments) for seed in seeds for arm in arguments.arms]
+    found += [(seed, arm, (name,), arguments) for seed in seeds for arm in controlled(arguments) for name in CONTROLS]
+    return found
 
 
 def seeds_of(arguments: argparse.Namespace) -> range:

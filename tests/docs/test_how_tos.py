@@ -4,9 +4,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from gnnvcell.cli.main import main
+from gnnvcell.models import MODELS
 
 
 def follow(document: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -51,3 +54,44 @@ def test_own_graph(
     assert (tmp_path / "graph_rewired").is_dir()
     assert (tmp_path / "plots" / "degrees.png").is_file()
     assert "rewired" in (tmp_path / "bench" / "table.md").read_text()
+
+
+def test_own_data(
+    documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = documents["docs/own_data.md"]
+
+    session = follow(document, tmp_path, monkeypatch)
+
+    printed = capsys.readouterr().out
+    (shown,) = [content for language, content in document.blocks if language == "text"]
+    assert session["message"].startswith(shown.strip())
+    assert "0 errors" in printed
+    assert session["cells"].genes[0] == "GEN0001"
+    assert set(session["test"].perturbations).isdisjoint(session["train"].perturbations)
+    assert (tmp_path / "kept.knockdown.csv").is_file()
+    scores = pd.read_csv(tmp_path / "scores" / "ours" / "scores.csv", index_col=0)
+    assert scores.loc["pearson_delta", "prediction"] > 0.7
+
+
+def test_own_model(documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS, "_items", dict(MODELS._items))  # the model of the document goes with the test
+
+    session = follow(documents["docs/own_model.md"], tmp_path, monkeypatch)
+
+    (shown,) = [content for language, content in documents["docs/own_model.md"].blocks if language == "text"]
+    stated, found = rows_of(shown), rows_of(session["format_cells"](session["summary"]))
+    assert stated.keys() == found.keys()
+    for where in stated:
+        np.testing.assert_allclose(found[where], stated[where], atol=0.05, rtol=0.1, err_msg=" ".join(where))
+    own, wrong = (found["neighbour_outcomes", "planted", control] for control in ("real", "rewired"))
+    assert own[2] < found["knn", "planted", "real"][2]
+    assert own[0] > wrong[0] + 0.1
+    assert session["found"].abstained.any()
+    assert len(session["screen"].table) > 100
+
+
+def rows_of(table: str) -> dict[tuple[str, str, str], list[float]]:
+    """Numbers of a table of ``format_cells``, without spreads."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    return {(a, b, c): [float(part.split("±")[0]) for part in text.split("/")] for a, b, c, text in rows}

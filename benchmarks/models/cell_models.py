@@ -3,28 +3,32 @@
 Papalexi's knock-outs in four folds, or Norman's doubles from all singles (the protocols of ``gnnvcell bench cells``).
 Each model runs in a process of its own; on a machine with a GPU they share it.
 
-    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py papalexi CELLS --graph GRAPH --workers 10 --out OUT
-    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py norman CELLS --graph GRAPH --workers 10 --out OUT
+    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py papalexi CELLS --graph GRAPH \
+        --pathway-graph GRAPH2 --workers 10 --out OUT
+    OMP_NUM_THREADS=1 python benchmarks/models/cell_models.py norman CELLS --graph GRAPH \
+        --pathway-graph GRAPH2 --workers 10 --out OUT
 
 For "st_state", CELLS is what ``gnnvcell embed transform`` wrote: cells with ``obsm["X_state"]``. Finished runs are kept
 in OUT: the same command goes on where it stopped.
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from gnnvcell.bench.cells import format_cells
 from gnnvcell.bench.published import format_published
 from gnnvcell.bench.run_cells import CellBenchConfig, CellBenchResult, run_cell_bench
+from gnnvcell.files import write_text
 from gnnvcell.models import JepaConfig
 
 STRONG = ["IFNGR1", "IFNGR2", "JAK2", "STAT1"]
@@ -55,6 +59,7 @@ JEPA: dict[str, tuple[str, dict[str, Any]]] = {
     "jepa_no_outcomes": ("graph", {**SETS, "measured": None}),
     "jepa_untrained": ("graph", {**SETS, "skip": list(STAGES)}),
 }
+PATHWAYS = ("jepa_v02",)  # models that need them
 ST_SMALL: dict[str, Any] = {
     "hidden_dim": 64, "layers": 2, "heads": 4, "set_size": 64, "spectral_dim": 16, "validation": 0.2,
     "graph": {"width": 48, "layers": 1, "dropout": 0.0},
@@ -101,32 +106,34 @@ def overrides(path: str, settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}.{key}={json.dumps(value)}"
 
 
-def scored(arguments: argparse.Namespace, arms: Sequence[str], controls: Sequence[str], out: Path) -> CellBenchResult:
-    """These models on the real graph and its controls."""
+def scored(arm: str, arguments: argparse.Namespace) -> CellBenchResult:
+    """A model on the real graph and its controls."""
+    torch.set_num_threads(1)
     config, groups = SCREENS[arguments.screen]
-    kind = {**dict.fromkeys(JEPA, "jepa"), **dict.fromkeys(ST, "state_transition")}
-    texts = [text for arm in arms if arm in kind for text in overrides(arm, settings_of(arm, arguments))]
+    kind = "jepa" if arm in JEPA else "state_transition" if arm in ST else arm
+    texts = ["knn.prior_count=0.001"] if arm == "knn" else []
+    if kind != arm:
+        texts = list(overrides(arm, settings_of(arm, arguments)))
     return run_cell_bench(
         arguments.cells,
-        [arguments.graph],
+        [arguments.pathway_graph if arm in PATHWAYS and arguments.pathway_graph else arguments.graph],
         config=config,
-        models=[f"{arm}={kind[arm]}" if arm in kind else arm for arm in arms],
-        controls=controls,
+        models=[f"{arm}={kind}"],
+        controls=arguments.controls,
         groups=groups,
-        overrides=[*texts, *(["knn.prior_count=0.001"] if "knn" in arms else [])],
-        out_dir=out,
+        overrides=texts,
+        out_dir=Path(arguments.out) / arm,
         progress=False,
     )
 
 
-def run_job(job: tuple[str, Sequence[str], argparse.Namespace]) -> str:
-    """One model, its runs put among those of all."""
-    arm, controls, arguments = job
-    torch.set_num_threads(1)
-    start, out = time.perf_counter(), Path(arguments.out)
-    scored(arguments, [arm], controls, out / "parts" / arm)
-    shutil.copytree(out / "parts" / arm / "runs", out / "runs", dirs_exist_ok=True)
-    return f"{arm}: {time.perf_counter() - start:.0f} s"
+def table(results: Sequence[CellBenchResult]) -> str:
+    """One table of all models; each brought the ceiling and the mean cell along."""
+    summary, published = (
+        pd.concat([getattr(result, name) for result in results], ignore_index=True).drop_duplicates()
+        for name in ("summary", "published")
+    )
+    return f"{format_cells(summary)}\n\n{format_published(published)}"
 
 
 def main() -> None:
@@ -134,20 +141,21 @@ def main() -> None:
     parser.add_argument("screen", choices=list(SCREENS))
     parser.add_argument("cells", help="file of cells")
     parser.add_argument("--graph", required=True, help="folder of a saved graph")
+    parser.add_argument("--pathway-graph", help="one with pathways too, for JEPA v0.2")
     parser.add_argument("--arms", nargs="+", default=[*JEPA, "st_graph", "st_field"], choices=[*JEPA, *ST])
     parser.add_argument("--controls", nargs="*", default=["rewired"])
     parser.add_argument("--steps", type=int, default=200, help="of each stage of a JEPA")
     parser.add_argument("--st-steps", type=int, default=400, help="of ST")
     parser.add_argument("--workers", type=int, default=1, help="models at a time")
-    parser.add_argument("--out", required=True, help="folder of runs, scores and the table")
+    parser.add_argument("--out", required=True, help="a folder for each model, and table.md")
     arguments = parser.parse_args()
-    start, arms = time.perf_counter(), [*arguments.arms, *BASELINES[arguments.screen]]
-    jobs = [(arm, arguments.controls, arguments) for arm in arms]
+    arms, start, results = [*arguments.arms, *BASELINES[arguments.screen]], time.perf_counter(), []
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        for said in pool.imap_unordered(run_job, jobs):
-            print(f"{time.perf_counter() - start:6.0f} s  {said}", file=sys.stderr, flush=True)
-    result = scored(arguments, arms, arguments.controls, Path(arguments.out))
-    print(f"{format_cells(result.summary)}\n\n{format_published(result.published)}")
+        for arm, result in zip(arms, pool.imap(functools.partial(scored, arguments=arguments), arms), strict=True):
+            print(f"{time.perf_counter() - start:6.0f} s  {arm}", file=sys.stderr, flush=True)
+            results.append(result)
+            write_text(Path(arguments.out) / "table.md", table(results) + "\n")
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -160,16 +160,20 @@ def _row(task: str, contrast: Contrast, line: str, found: Estimate, level: float
 
 def _between_floor_and_ceiling(frame: pd.DataFrame, ceilings: Mapping[tuple[str, str], float]) -> pd.DataFrame:
     """Scores of arms with 0 at their floor and 1 at the ceiling, as columns ``floor`` and ``of_ceiling``."""
-    scores = frame[frame["kind"] == "score"]
-    permuted: Any = scores[scores["against"] == PERMUTED].set_index(["line", "task", "model", "graph"])["value"]
-    floors, shares = pd.Series(np.nan, index=frame.index), pd.Series(np.nan, index=frame.index)
-    for place, row in scores[scores["against"] == ""].iterrows():
-        floors[place] = permuted.get((row["line"], row["task"], row["model"], row["graph"]), CHANCE)
-        ceiling = ceilings.get((row["line"], row["task"]))
-        if ceiling is not None:
-            ends = ({HEADLINE: floors[place]}, {HEADLINE: ceiling})
-            shares[place] = rescaled({HEADLINE: row["value"]}, *ends)[HEADLINE]
+    rows = frame.to_dict(orient="records")
+    permuted = {_arm(row): row["value"] for row in rows if (row["kind"], row["against"]) == ("score", PERMUTED)}
+    floors, shares = [], []
+    for row in rows:
+        scored = (row["kind"], row["against"]) == ("score", "")
+        floors.append(permuted.get(_arm(row), CHANCE) if scored else float("nan"))
+        ceiling = ceilings.get((row["line"], row["task"]), float("nan")) if scored else float("nan")
+        ends = {HEADLINE: floors[-1]}, {HEADLINE: ceiling}
+        shares.append(rescaled({HEADLINE: row["value"]}, *ends)[HEADLINE])
     return frame.assign(floor=floors, of_ceiling=shares)
+
+
+def _arm(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("line", "task", "model", "graph"))
 
 
 def _holm(p: pd.Series) -> pd.Series:

@@ -95,7 +95,7 @@ def tables_within(folder: BenchFolder, strata: Mapping[tuple[str, str], Sequence
         labels, measured = units.truth
         for stratum in found:
             rows = np.flatnonzero(stratum.inside)
-            scored = (labels & measured)[rows].any(axis=0) & (~labels & measured)[rows].any(axis=0)
+            scored = np.logical_and((labels & measured)[rows].any(axis=0), (~labels & measured)[rows].any(axis=0))
             if len(rows) < SMALLEST or scored.sum() < SMALLEST:
                 continue
             part = labels[rows][:, scored], measured[rows][:, scored]

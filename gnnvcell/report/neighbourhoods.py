@@ -205,12 +205,12 @@ def _partners(graph: GeneGraph, units: Units) -> set[str] | None:
     member = sp.csr_matrix(graph.adjacency(_COMPONENT) != 0, dtype=np.float32)
     complexes = _below(sp.csr_matrix(graph.adjacency(_IS_A)), names[_COMPLEX_TERM])
     size = np.asarray(member.sum(axis=0)).ravel()
-    member = member[:, complexes & (size <= _COMPLEX_GENES)]
+    member = sp.csr_matrix(member[:, np.flatnonzero(complexes & (size <= _COMPLEX_GENES))])
     trained = sp.csr_matrix(member[list(_nodes_of(graph, units.train))].sum(axis=0)).toarray().ravel() > 0
     return {
         name
         for name in units.perturbations
-        if any(trained[member[[node]].indices].any() for node in _nodes_of(graph, [name]))
+        if any(trained[sp.csr_matrix(member[[node]]).indices].any() for node in _nodes_of(graph, [name]))
     }
 
 

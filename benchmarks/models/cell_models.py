@@ -13,7 +13,6 @@ in OUT: the same command goes on where it stopped.
 """
 
 import argparse
-import functools
 import json
 import multiprocessing
 import sys
@@ -127,6 +126,11 @@ def scored(arm: str, arguments: argparse.Namespace) -> CellBenchResult:
     )
 
 
+def run_job(job: tuple[str, argparse.Namespace]) -> tuple[str, CellBenchResult]:
+    """A model by its name, and what it gave."""
+    return job[0], scored(*job)
+
+
 def table(results: Sequence[CellBenchResult]) -> str:
     """One table of all models; each brought the ceiling and the mean cell along."""
     summary, published = (
@@ -149,13 +153,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="models at a time")
     parser.add_argument("--out", required=True, help="a folder for each model, and table.md")
     arguments = parser.parse_args()
-    arms, start, results = [*arguments.arms, *BASELINES[arguments.screen]], time.perf_counter(), []
+    arms, start = [*arguments.arms, *BASELINES[arguments.screen]], time.perf_counter()
+    results: dict[str, CellBenchResult] = {}
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        for arm, result in zip(arms, pool.imap(functools.partial(scored, arguments=arguments), arms), strict=True):
+        for arm, result in pool.imap_unordered(run_job, [(arm, arguments) for arm in arms]):
             print(f"{time.perf_counter() - start:6.0f} s  {arm}", file=sys.stderr, flush=True)
-            results.append(result)
-            write_text(Path(arguments.out) / "table.md", table(results) + "\n")
-    print(table(results))
+            results[arm] = result
+            found = table([results[arm] for arm in arms if arm in results])
+            write_text(Path(arguments.out) / "table.md", found + "\n")
+    print((Path(arguments.out) / "table.md").read_text())
 
 
 if __name__ == "__main__":

@@ -1,92 +1,25 @@
 """Models on cells: held-out perturbations of a screen, on real and control graphs, over draws of the control cells."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
-from gnnvcell import __version__
-from gnnvcell.bench.arms import REAL, Arm, Selected, Whole, arms_of
-from gnnvcell.bench.running import refresh_interval
+from gnnvcell.bench.arms import REAL, Selected, Whole, arms_of
+from gnnvcell.bench.cell_jobs import NO_GRAPH, CellTask, cell_jobs, cell_scores
+from gnnvcell.bench.label_jobs import ChosenModel
+from gnnvcell.bench.running import run_jobs
 from gnnvcell.bench.store import RunStore
-from gnnvcell.config import Config, digest_of
 from gnnvcell.errors import ConfigError
 from gnnvcell.graphs.controls import CONTROLS
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.metrics import PUBLISHED
 from gnnvcell.models import find_model
-from gnnvcell.models.cell_model import CellModel, ChangesCells
 from gnnvcell.tasks.held_out_cells import SCORES, HeldOutCells
 
-NO_GRAPH = "-"
 CEILING = "split-half ceiling"
 ALL = "all"
 _WHERE = ["model", "graph", "control"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One model on one graph, for one draw of the control cells."""
-
-    arm: Arm
-    task: HeldOutCells
-    data_digest: str
-    label: str
-    model: str
-    config: Config
-
-    @property
-    def uses_graph(self) -> bool:
-        return uses_graph(self.model, self.config)
-
-    @property
-    def where(self) -> dict[str, Any]:
-        graph = self.arm.name if self.uses_graph else NO_GRAPH
-        return {"model": self.label, "graph": graph, "control": self.arm.control, "split": self.arm.seed}
-
-    @property
-    def key(self) -> str:
-        content = {
-            "data": self.data_digest,
-            "graph": self.arm.whole.digest if self.uses_graph else NO_GRAPH,
-            "control": self.arm.control,
-            "model": self.model,
-            "config": self.config.digest(),
-            "split": self.arm.seed,
-            "version": __version__,
-            "scores": [*SCORES, *PUBLISHED],
-        }
-        return digest_of(content)
-
-    def run(self) -> dict[str, Any]:
-        """Fit and score every group that is held out; the control graph is made outside the time that is measured."""
-        graph, split = self.arm.graph, self.arm.seed
-        scores, seconds = [], 0.0
-        for group in self.task.groups:
-            model = find_model(self.model)(self.config)
-            inputs = self.task.inputs(split, group)
-            cells = self.task.training_cells(split, group) if isinstance(model, CellModel) else None
-            start = time.perf_counter()
-            fitted = model.fit(inputs.train if cells is None else cells, graph, seed=split)  # type: ignore[arg-type]
-            prediction = fitted.predict(inputs.perturbations)
-            seconds += time.perf_counter() - start
-            changed = None
-            if isinstance(fitted, ChangesCells):
-                pairs = self.task.pairs(split, group)
-                changed = fitted.change_cells(pairs.control, pairs.perturbations)
-            published = self.task.published(prediction, split, group, changed=changed)
-            scores.append(self.task.evaluate(prediction, split, group).merge(published, on=["perturbation", "split"]))
-        rows = pd.concat(scores, ignore_index=True).to_dict(orient="records")
-        return {"metrics": {"rows": rows}, "seconds": round(seconds, 3)}
-
-
-def uses_graph(model: str, config: Config) -> bool:
-    """Whether a model looks at the graph; of some models it is a setting."""
-    return bool(getattr(config, "uses_graph", find_model(model).uses_graph))
 
 
 def labelled(models: Sequence[str]) -> dict[str, str]:
@@ -144,39 +77,27 @@ def compare_on_cells(
     for control in controls:
         CONTROLS.get(control)
     store = RunStore(Path(out_dir) / "runs" if out_dir is not None else None)
-    jobs = _jobs(task, graphs, models, controls, configs or {}, data_digest)
-    frames = []
-    with tqdm(jobs, disable=not progress, unit="run", desc="bench cells", mininterval=refresh_interval()) as bar:
-        for job in bar:
-            bar.set_postfix_str(" ".join(map(str, job.where.values())), refresh=False)
-            run = store.get_or_run(job.key, job.run)
-            frames.append(pd.DataFrame(run["metrics"]["rows"]).assign(**job.where, seconds=run["seconds"]))
-    return pd.concat(frames, ignore_index=True)
+    arms = [
+        arm
+        for name, graph in graphs.items()
+        for arm in arms_of(Whole(name, graph), [Selected(controls=tuple(controls))], task.splits)
+    ]
+    cell_task = CellTask(lambda: task, data_digest, task.target_sum)
+    jobs = list(cell_jobs(cell_task, arms, labelled_models(models, configs or {})))
+    run_jobs(jobs, store, title="bench cells", progress=progress)
+    return cell_scores(jobs, store)
 
 
-def _jobs(
-    task: HeldOutCells,
-    graphs: Mapping[str, GeneGraph],
-    models: Sequence[str],
-    controls: Sequence[str],
-    configs: Mapping[str, Mapping[str, Any]],
-    data_digest: str,
-) -> Iterator[_Job]:
-    named = labelled(models)
-    made = {
-        label: find_model(name).config_class.parse(configs.get(label, {}), where=f"model {label}")
-        for label, name in named.items()
-    }
-    for label, name in named.items():
-        if issubclass(find_model(name), CellModel):  # it scales cells itself, and must do so as the task does
-            made[label] = made[label].model_copy(update={"target_sum": task.target_sum})
-    first = next(iter(graphs))
-    for name, graph in graphs.items():
-        for arm in arms_of(Whole(name, graph), [Selected(controls=tuple(controls))], task.splits):
-            for label, config in made.items():
-                job = _Job(arm, task, data_digest, label, named[label], config)
-                if job.uses_graph or (name == first and arm.control == REAL):
-                    yield job
+def labelled_models(models: Sequence[str], configs: Mapping[str, Mapping[str, Any]]) -> list[ChosenModel]:
+    """Models from texts ``MODEL`` or ``LABEL=MODEL``, with the settings of their labels.
+
+    Raises:
+        ConfigError: two models have one label, or an unknown model or setting.
+    """
+    return [
+        ChosenModel(label, name, find_model(name).config_class.parse(configs.get(label, {}), where=f"model {label}"))
+        for label, name in labelled(models).items()
+    ]
 
 
 def summarise_cells(

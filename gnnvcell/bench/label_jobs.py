@@ -1,9 +1,10 @@
 """Jobs on labels: one model, one graph, one label table; held-out perturbations are scored."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from gnnvcell import __version__
 from gnnvcell.bench.arms import Arm
 from gnnvcell.bench.coalitions import is_part
+from gnnvcell.bench.store import RunStore
 from gnnvcell.bench.tuning import Tuning, choose_settings
-from gnnvcell.bench.units import Units, kept_columns, pack_scores
+from gnnvcell.bench.units import Units, kept_columns, pack_scores, units_path
 from gnnvcell.config import Config, digest_of
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ConfigError
@@ -49,10 +51,9 @@ class LabelTask:
         """The task, which keeps the truth."""
         return UnseenPerturbation(self.table)
 
-    @property
-    def units(self) -> Units:
-        """What is scored."""
-        return Units.of_table(self.table)
+    def save_units(self, out_dir: Path) -> None:
+        """Write the names and labels of what is scored into a benchmark's folder."""
+        Units.of_table(self.table).save(units_path(out_dir, self.line, self.name))
 
     @cached_property
     def digest(self) -> str:
@@ -185,3 +186,24 @@ def label_jobs(
             for model in models[task.name]:
                 if arm.models is None or model.label in arm.models:
                     yield LabelJob(arm, task, model)
+
+
+def label_records(
+    jobs: Sequence[LabelJob], store: RunStore, *, on_record: Callable[[dict[str, Any]], None] | None = None
+) -> list[dict[str, Any]]:
+    """The records of finished jobs, as ``compare_sources`` returns them; ``on_record`` is called with each run.
+
+    Raises:
+        MissingFileError: a run is not there any more.
+    """
+    records: list[dict[str, Any]] = []
+    for job in jobs:
+        key, where = job.key, job.where
+        run = store.require(key)
+        records += [
+            {**where, "metric": metric, "value": value, "seconds": run["seconds"], "run": key}
+            for metric, value in run["metrics"].items()
+        ]
+        if on_record is not None:
+            on_record({**where, **run})
+    return records

@@ -8,6 +8,7 @@ import pandas as pd
 from gnnvcell import keys
 from gnnvcell.bench.label_jobs import LabelTask
 from gnnvcell.bench.suite_config import ComplexSplitConfig, LabelTaskConfig
+from gnnvcell.config import Config
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.data.labels import read_label_folder
 from gnnvcell.data.splits import Conditions, by_complexes, groups_of_sets
@@ -16,14 +17,16 @@ from gnnvcell.files import require_file
 from gnnvcell.genes.gmt import read_gmt
 
 
-def read_label_tasks(tasks: Mapping[str, LabelTaskConfig]) -> dict[str, list[LabelTask]]:
-    """Name in the suite to the tasks that it stands for, one per line and kind.
+def read_label_tasks(tasks: Mapping[str, Config]) -> dict[str, list[LabelTask]]:
+    """Name in the suite to the label tasks that it stands for, one per line and kind; other tasks are passed over.
 
     Raises:
         DataError, FileFormatError: labels or gene sets cannot be read, or the complexes cannot be divided.
     """
     found = {}
     for name, config in tasks.items():
+        if not isinstance(config, LabelTaskConfig):
+            continue
         tables = read_label_folder(config.labels, config.lines, config.kinds)
         if config.complexes is not None:
             tables = [complex_disjoint(table, config.complexes) for table in tables]

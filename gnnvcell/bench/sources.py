@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from gnnvcell.bench.arms import REAL, Selected, Whole, arms_of
-from gnnvcell.bench.label_jobs import LabelJob, LabelTask, chosen_models, label_jobs
-from gnnvcell.bench.running import Runner, run_jobs
+from gnnvcell.bench.label_jobs import LabelTask, chosen_models, label_jobs, label_records
+from gnnvcell.bench.running import run_jobs
 from gnnvcell.bench.store import RunStore
-from gnnvcell.bench.units import units_path
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ConfigError
 from gnnvcell.graphs.gene_graph import GeneGraph
 
-__all__ = ["REAL", "compare_sources", "per_source_graphs", "run_label_jobs"]
+__all__ = ["REAL", "compare_sources", "per_source_graphs"]
 
 
 def per_source_graphs(name: str, graph: GeneGraph) -> dict[str, GeneGraph]:
@@ -74,34 +73,9 @@ def compare_sources(
     wholes = [Whole(name, graph) for name, graph in graphs.items()]
     arms = [arm for whole in wholes for arm in arms_of(whole, [Selected(controls=tuple(controls))], seeds)]
     jobs = list(label_jobs(tasks, arms, {task.name: chosen for task in tasks}))
-    return run_label_jobs(tasks, jobs, out_dir=out_dir, progress=progress, on_record=on_record)
-
-
-def run_label_jobs(
-    tasks: Sequence[LabelTask],
-    jobs: Sequence[LabelJob],
-    *,
-    out_dir: str | Path | None,
-    runner: Runner | None = None,
-    progress: bool = True,
-    on_record: Callable[[dict[str, Any]], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Do the jobs that are not done yet; the records of all, as ``compare_sources`` returns them."""
     store = RunStore(Path(out_dir) / "runs" if out_dir is not None else None)
     if out_dir is not None:
         for task in tasks:
-            task.units.save(units_path(out_dir, task.line, task.name))
-    run_jobs(jobs, store, runner=runner, title="bench", progress=progress)
-    records: list[dict[str, Any]] = []
-    for job in jobs:
-        key, where = job.key, job.where
-        run = store.get(key)
-        if run is None:
-            raise ConfigError(f"the run {key} disappeared while the benchmark ran", remedy="start it again")
-        records += [
-            {**where, "metric": metric, "value": value, "seconds": run["seconds"], "run": key}
-            for metric, value in run["metrics"].items()
-        ]
-        if on_record is not None:
-            on_record({**where, **run})
-    return records
+            task.save_units(Path(out_dir))
+    run_jobs(jobs, store, title="bench sources", progress=progress)
+    return label_records(jobs, store, on_record=on_record)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gnnvcell.errors import MissingFileError
 from gnnvcell.files import write_text
 
 
@@ -37,6 +38,17 @@ class RunStore:
             self._runs[key] = run
         else:
             write_text(self._folder / f"{key}.json", json.dumps(run, indent=1))
+        return run
+
+    def require(self, key: str) -> dict[str, Any]:
+        """The finished run of that key.
+
+        Raises:
+            MissingFileError: there is none, or not any more.
+        """
+        run = self.get(key)
+        if run is None:
+            raise MissingFileError(f"the run {key} is not there", remedy="start the benchmark again")
         return run
 
     def get_or_run(self, key: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:

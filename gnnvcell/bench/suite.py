@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from gnnvcell.bench.arms import Whole, arms_of
-from gnnvcell.bench.label_jobs import LabelJob, LabelTask, label_jobs
+from gnnvcell.bench.arms import Arm, Whole, arms_of
+from gnnvcell.bench.cell_jobs import CellJob, CellTask, cell_jobs, cell_scores
+from gnnvcell.bench.cell_tasks import CellBenchResult, CellFile
+from gnnvcell.bench.label_jobs import LabelJob, LabelTask, label_jobs, label_records
 from gnnvcell.bench.label_tasks import read_label_tasks
 from gnnvcell.bench.results import provenance_of, write_results
-from gnnvcell.bench.sources import run_label_jobs
-from gnnvcell.bench.suite_config import SuiteConfig
+from gnnvcell.bench.running import run_jobs
+from gnnvcell.bench.store import RunStore
+from gnnvcell.bench.suite_config import CellTaskConfig, SuiteConfig
 from gnnvcell.bench.suite_graphs import graph_folders
 from gnnvcell.bench.table import summarise
 from gnnvcell.bench.workers import in_processes
@@ -37,24 +40,42 @@ class Suite:
     """
 
     def __init__(self, config: SuiteConfig, folders: Mapping[str, str | Path]) -> None:
+        self._config, self._chosen = config, config.chosen()
         self.graphs = {name: GeneGraph.load(folder) for name, folder in folders.items()}
+        self._wholes = {name: Whole(name, graph) for name, graph in self.graphs.items()}
         named = read_label_tasks(config.tasks)
-        chosen = config.chosen()
-        self.tasks: list[LabelTask] = [task for tasks in named.values() for task in tasks]
-        models = {
-            task.name: [chosen[label] for label in config.tasks[name].models or chosen]
-            for name, tasks in named.items()
-            for task in tasks
-        }
-        arms = [
-            arm
-            for name, graph in self.graphs.items()
-            for arm in arms_of(Whole(name, graph), config.selections(name), config.seeds)
-        ]
-        self.jobs: list[LabelJob] = list(label_jobs(self.tasks, arms, models))
+        self.label_tasks: list[LabelTask] = [task for tasks in named.values() for task in tasks]
+        models = {task.name: self._models(name) for name, tasks in named.items() for task in tasks}
+        self.label_jobs: list[LabelJob] = list(label_jobs(self.label_tasks, self._arms(config.seeds), models))
+        self.cell_files: dict[str, CellFile] = {}
+        self.cell_tasks: dict[str, CellTask] = {}
+        self.cell_jobs: dict[str, list[CellJob]] = {}
+        for name, task in config.tasks.items():
+            if isinstance(task, CellTaskConfig):
+                self._add_cells(name, task)
+
+    def _add_cells(self, name: str, config: CellTaskConfig) -> None:
+        held_out = config.held_out
+        if "splits" not in held_out.model_fields_set:
+            held_out = held_out.model_copy(update={"splits": self._config.seeds})
+        file = CellFile(Path(config.cells), held_out, config.fields, config.groups)
+        self.cell_files[name], self.cell_tasks[name] = file, (task := file.task())
+        self.cell_jobs[name] = list(cell_jobs(task, self._arms(held_out.splits), self._models(name)))
+
+    @property
+    def jobs(self) -> list[LabelJob | CellJob]:
+        """All of them."""
+        return [*self.label_jobs, *(job for jobs in self.cell_jobs.values() for job in jobs)]
+
+    def _models(self, task: str) -> list:
+        return [self._chosen[label] for label in self._config.tasks[task].models or self._chosen]
+
+    def _arms(self, seeds: int) -> list[Arm]:
+        selections = self._config.selections
+        return [arm for name, whole in self._wholes.items() for arm in arms_of(whole, selections(name), seeds)]
 
 
-def suite_jobs(config: dict[str, Any], folders: Mapping[str, str]) -> Sequence[LabelJob]:
+def suite_jobs(config: dict[str, Any], folders: Mapping[str, str]) -> Sequence[LabelJob | CellJob]:
     """The jobs of a suite from plain values, for processes that are handed no more."""
     return Suite(SuiteConfig.parse(config), folders).jobs
 
@@ -64,13 +85,15 @@ class SuiteResult:
     """What a suite gave.
 
     Args:
-        records: one per (line, task, model, graph, control, seed, metric).
-        summary: mean and spread over seeds of the headline metric.
+        records: one per (line, task, model, graph, control, seed, metric) of labels.
+        summary: mean and spread over seeds of the headline metric of labels; None where the suite has none.
+        cells: task on cells to its tables.
         provenance: command, versions, hardware, settings and digests.
     """
 
     records: list[dict[str, Any]]
-    summary: pd.DataFrame
+    summary: pd.DataFrame | None
+    cells: dict[str, CellBenchResult]
     provenance: dict[str, Any]
 
 
@@ -79,8 +102,9 @@ def run_suite(
 ) -> SuiteResult:
     """Do what is left of a suite, and write the results of all of it.
 
-    Writes ``results.json`` (the records), ``table.csv``, ``table.md`` and ``provenance.json`` into ``out_dir``, and
-    each finished run into ``out_dir/runs``. Killed at any moment, the same call goes on where it stopped.
+    Each finished run goes into ``out_dir/runs``. Of labels, ``results.json`` (the records), ``table.csv`` and
+    ``table.md`` are written; of each task on cells, ``cells/TASK`` with the files of ``run_cell_bench``; and
+    ``provenance.json``. Killed at any moment, the same call goes on where it stopped.
 
     Args:
         config: what is compared.
@@ -97,20 +121,34 @@ def run_suite(
     """
     out = Path(out_dir)
     folders = graph_folders(config.graphs, out, report=_to_stderr if progress else _to_nobody)
-    suite = Suite(config, folders)
+    suite, store = Suite(config, folders), RunStore(out / "runs")
     for name, graph in suite.graphs.items():
         for source, reason in graph.manifest.skipped.items():
             warnings.warn(f"the graph {name!r} is without {source!r}: {reason}", GnnvcellWarning, stacklevel=2)
     runner = None
     if processes is not None:
         plain = {name: str(folder) for name, folder in folders.items()}
-        runner = in_processes(partial(suite_jobs, config.model_dump(mode="json"), plain), out / "runs", processes)
-    records = run_label_jobs(suite.tasks, suite.jobs, out_dir=out, runner=runner, progress=progress)
-    summary = summarise(records)
-    provenance = {**provenance_of(suite.graphs), "suite": config.model_dump(mode="json", exclude_none=True)}
-    write_results(out, records, summary)
+        make = partial(suite_jobs, config.model_dump(mode="json", exclude_unset=True), plain)
+        runner = in_processes(make, out / "runs", processes)
+    run_jobs(suite.jobs, store, runner=runner, progress=progress)
+    return _write(suite, config, out, store)
+
+
+def _write(suite: Suite, config: SuiteConfig, out: Path, store: RunStore) -> SuiteResult:
+    provenance = provenance_of(suite.graphs)
+    cells = {
+        name: file.write(out / "cells" / name, cell_scores(suite.cell_jobs[name], store), task.task, provenance)
+        for (name, file), task in zip(suite.cell_files.items(), suite.cell_tasks.values(), strict=True)
+    }
+    records, summary = label_records(suite.label_jobs, store), None
+    if records:
+        for task in suite.label_tasks:
+            task.save_units(out)
+        summary = summarise(records)
+        write_results(out, records, summary)
+    provenance["suite"] = config.model_dump(mode="json", exclude_unset=True)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
-    return SuiteResult(records, summary, provenance)
+    return SuiteResult(records, summary, cells, provenance)
 
 
 def _to_stderr(text: str) -> None:

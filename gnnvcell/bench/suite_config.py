@@ -7,8 +7,12 @@
     models = ["smoother", "knn"]                # or tables: [models.far] name = "smoother", power = 1.5
 
     [tasks.perturbqa]
-    labels = "../shared/data/perturbqa"         # or cells = "screen.h5ad"
+    labels = "../shared/data/perturbqa"
     lines = ["k562", "rpe1"]
+
+    [tasks.papalexi]
+    cells = "screen.h5ad"
+    held_out = {protocol = "folds", folds = 4}
 
     [graphs.human]
     saved = "graphs/built/human"                # or recipe = "graphs/human.toml", or a table [graphs.human.recipe]
@@ -28,12 +32,16 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gnnvcell.bench.arms import ALL, Selected
+from gnnvcell.bench.cell_tasks import CellBenchConfig
 from gnnvcell.bench.label_jobs import ChosenModel
 from gnnvcell.bench.tuning import Tuning, drawn_settings, with_settings
 from gnnvcell.config import Config, apply_overrides, read_toml
+from gnnvcell.data.fields import FieldsConfig
+from gnnvcell.data.labels import FILE_KINDS
 from gnnvcell.errors import ConfigError, did_you_mean
 from gnnvcell.graphs.controls import CONTROLS
-from gnnvcell.models import MODELS
+from gnnvcell.models import find_model
+from gnnvcell.models.base import EffectModel
 
 PartName = Literal["all", "each", "leave_one_out", "coalitions"]
 
@@ -71,6 +79,24 @@ class LabelTaskConfig(Config):
     kinds: tuple[Literal["de", "dir"], ...] = Field(default=("de", "dir"), min_length=1)
     label: str = Field(default="", pattern=r"^[\w.]*$")
     complexes: ComplexSplitConfig | None = None
+    models: tuple[str, ...] | None = None
+
+
+class CellTaskConfig(Config):
+    """Held-out perturbations of a screen of cells (``gnnvcell bench cells``).
+
+    Args:
+        cells: .h5ad or .zarr file.
+        fields: its columns; found by their usual names when left out.
+        held_out: protocol; ``splits``, where they are left out, are the suite's seeds.
+        groups: further strata by name, beside strong, weak and null effects.
+        models: labels of the suite's models; all of them when left out.
+    """
+
+    cells: str
+    fields: FieldsConfig | None = None
+    held_out: CellBenchConfig = CellBenchConfig()
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     models: tuple[str, ...] | None = None
 
 
@@ -150,12 +176,20 @@ class SuiteConfig(Config):
 
     name: str = ""
     description: str = ""
-    tasks: dict[str, LabelTaskConfig] = Field(min_length=1)
+    tasks: dict[str, LabelTaskConfig | CellTaskConfig] = Field(min_length=1)
     models: dict[str, dict[str, Any]] = Field(min_length=1)
     graphs: dict[str, GraphConfig] = Field(min_length=1)
     controls: tuple[str, ...] = ("rewired", "permuted")
     seeds: int = Field(default=5, ge=1)
     tune: TuneConfig | None = None
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _of_either_kind(cls, value: Any) -> Any:
+        """Each by itself, so that an error is about one kind of task and not about both."""
+        if not isinstance(value, dict):
+            return value
+        return {name: _task(name, given) if isinstance(given, dict) else given for name, given in value.items()}
 
     @field_validator("models", mode="before")
     @classmethod
@@ -176,9 +210,12 @@ class SuiteConfig(Config):
         Raises:
             ConfigError: an unknown model, setting, control or label of a model.
         """
-        self.chosen()
+        chosen = self.chosen()
         for name, task in self.tasks.items():
             require_labels(f"tasks.{name}.models", task.models or (), self.models)
+            kinds = {"delta"} if isinstance(task, CellTaskConfig) else {FILE_KINDS[kind] for kind in task.kinds}
+            for label in task.models or self.models:
+                _require_kinds(name, chosen[label], kinds)
         for name, graph in self.graphs.items():
             for selected in self.selections(name):
                 for control in selected.controls:
@@ -204,7 +241,7 @@ class SuiteConfig(Config):
         for label, given in self.models.items():
             values = dict(given)
             name = str(values.pop("name", label))
-            config = MODELS.get(name).config_class.parse(values, where=f"models.{label}")
+            config = find_model(name).config_class.parse(values, where=f"models.{label}")
             found[label] = ChosenModel(label, name, config, self._tuning(label, config))
         if self.tune is not None:
             require_labels("tune.space", self.tune.space, self.models)
@@ -223,6 +260,23 @@ class SuiteConfig(Config):
         for settings in trials:
             with_settings(config, settings, where=f"tune.space.{label}")
         return Tuning(trials, self.tune.share, self.tune.seed)
+
+
+def _task(name: str, values: dict[str, Any]) -> Config:
+    return (CellTaskConfig if "cells" in values else LabelTaskConfig).parse(values, where=f"tasks.{name}")
+
+
+def _require_kinds(task: str, model: ChosenModel, kinds: set[str]) -> None:
+    """Refuse a model that cannot learn what a task has."""
+    kind = find_model(model.name)
+    known = set(kind.kinds) if issubclass(kind, EffectModel) else {"delta"}
+    if kinds - known:
+        raise ConfigError(
+            f"{model.label!r} cannot do the task {task!r}",
+            expected=f"a model that learns from {', '.join(sorted(kinds))}",
+            found=f"{model.name} learns from {', '.join(sorted(known))}",
+            remedy=f"name the task's models: tasks.{task}.models = [...]",
+        )
 
 
 def require_labels(where: str, labels: Sequence[str] | Mapping[str, Any], models: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -17,10 +17,12 @@ from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ConfigError, DataError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.base import EffectModel
-from gnnvcell.tasks import UnseenPerturbation
+from gnnvcell.tasks import UnseenEffect, UnseenPerturbation
+
+C = TypeVar("C", bound=Config)
 
 TRAIN, VAL = "train", "val"
-CHOSEN_BY = "per_gene_auroc"
+SCORE, ERROR = "per_gene_auroc", "mse_delta"  # of labels, the larger the better; of effects, the smaller the better
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,32 +71,34 @@ def choose_settings(
 ) -> tuple[Config, dict[str, Any]]:
     """The settings of the best trial, and what there is to record about the choice.
 
-    Every trial learns from the same part of the training perturbations and predicts the rest of them. The held-out
-    perturbations are not known here. Of equals the first wins.
+    Every trial learns from the same part of the training perturbations and predicts the rest of them: labels by
+    per-gene AUROC, effects by mean squared error. The held-out perturbations are not known here. Of equals the first
+    wins.
 
     Raises:
         DataError: too few training perturbations, or no trial can be scored.
     """
-    start = time.perf_counter()
+    start, measure = time.perf_counter(), ERROR if train.kind == "delta" else SCORE
     if len(tuning.trials) == 1:
         scores = [float("nan")]
         best = 0
     else:
-        inner = UnseenPerturbation(with_validation(train, tuning.share, seed=tuning.seed), held_out=VAL)
+        table = with_validation(train, tuning.share, seed=tuning.seed)
+        inner = UnseenEffect(table, held_out=VAL) if train.kind == "delta" else UnseenPerturbation(table, held_out=VAL)
         inputs = inner.inputs()
         scores = []
         for settings in tuning.trials:
             fitted = model(with_settings(config, settings)).fit(inputs.train, graph, seed=seed)
-            scores.append(inner.evaluate(fitted.predict(inputs.perturbations)).metrics[CHOSEN_BY])
+            scores.append(inner.evaluate(fitted.predict(inputs.perturbations)).metrics[measure])
         if not np.isfinite(scores).any():
             raise DataError(
                 "no validation gene has both labels, so no settings can be chosen",
                 found=f"{len(inputs.perturbations)} validation perturbations",
                 remedy="raise tune.share, or leave [tune] out",
             )
-        best = int(np.nanargmax(scores))
+        best = int(np.nanargmin(scores) if train.kind == "delta" else np.nanargmax(scores))
     trials = [
-        {"settings": dict(settings), CHOSEN_BY: None if np.isnan(score) else round(score, 5)}
+        {"settings": dict(settings), measure: None if np.isnan(score) else float(f"{score:.5g}")}
         for settings, score in zip(tuning.trials, scores, strict=True)
     ]
     seconds = round(time.perf_counter() - start, 3)
@@ -119,7 +123,7 @@ def with_validation(train: EffectTable, share: float, *, seed: int) -> EffectTab
     return table
 
 
-def with_settings(config: Config, settings: Mapping[str, Any], *, where: str = "") -> Config:
+def with_settings(config: C, settings: Mapping[str, Any], *, where: str = "") -> C:
     """A configuration with some settings changed, checked as if it had been given so.
 
     Raises:

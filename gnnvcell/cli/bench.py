@@ -125,8 +125,6 @@ def _add_cells(verbs: Any) -> None:
 
 def run_cells(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell bench cells``."""
-    from gnnvcell.bench.cells import format_cells
-    from gnnvcell.bench.published import format_published
     from gnnvcell.bench.run_cells import CellBenchConfig, run_cell_bench
 
     settings = ("protocol", "folds", "singles_seen", "splits", "seed", "min_cells", "target_sum", "context")
@@ -143,9 +141,7 @@ def run_cells(arguments: argparse.Namespace) -> int:
         out_dir=arguments.out,
         progress=not arguments.quiet,
     )
-    for name, members in result.strata.items():
-        print(f"{name}: {', '.join(members)}")
-    print(f"\n{format_cells(result.summary)}\n\n{format_published(result.published)}")
+    print(result)
     print(f"\nscores.csv, summary.csv, published.csv, table.md: {arguments.out}")
     return 0
 
@@ -169,7 +165,9 @@ def run_suite(arguments: argparse.Namespace) -> int:
 
     config = read_suite(arguments.config, arguments.settings)
     result = suite.run_suite(config, arguments.out, processes=arguments.processes, progress=not arguments.quiet)
-    return _report(result.summary, arguments.out)
+    for name, found in result.cells.items():
+        print(f"{name}\n{found}\n\nscores.csv, summary.csv, published.csv, table.md: {arguments.out}/cells/{name}\n")
+    return 0 if result.summary is None else _report(result.summary, arguments.out)
 
 
 def run_sources(arguments: argparse.Namespace) -> int:

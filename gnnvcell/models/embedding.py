@@ -41,7 +41,7 @@ def _embedding_of(keyed: GraphByDigest, dim: int, max_term_genes: int) -> NDArra
     graph = keyed.graph
     blocks = [_block(graph, relation, max_term_genes) for relation in require_gene_relations(graph, "an embedding")]
     matrix = sp.csr_matrix(sp.hstack(blocks))
-    rank = min(dim, *(size - 1 for size in matrix.shape or ()))
+    rank = max(min(dim, *(size - 1 for size in matrix.shape or ())), 1)  # one hub of all genes is one column
     # scikit-learn's own annotation of n_iter is the word "auto" only.
     left, values, _ = randomized_svd(matrix, rank, n_iter=POWER_ITERATIONS, random_state=0)  # type: ignore[arg-type]
     embedding = np.zeros((graph.num_genes, dim), dtype=np.float32)

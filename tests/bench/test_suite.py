@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from gnnvcell.bench.folder import open_bench_folder
@@ -15,6 +16,7 @@ from gnnvcell.bench.suite import Suite, run_suite
 from gnnvcell.bench.suite_config import SuiteConfig, read_suite
 from gnnvcell.cli.main import main
 from gnnvcell.config import digest_of
+from gnnvcell.data.simulator import SimulatorConfig, simulate
 from gnnvcell.errors import ConfigError, DataError, FileFormatError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,27 +53,21 @@ def test_runs_say_how_they_were_made(world, tmp_path) -> None:
     assert provenance["suite"]["models"] == {"far": {"name": "smoother", "power": 1.5}}
 
 
-def test_tuning_is_recorded_and_not_repeated(world, tmp_path, capsys) -> None:
-    lines = [
-        'models = ["knn"]\nseeds = 1\ncontrols = ["permuted"]',
-        f'[tasks.sim]\nlabels = "{tmp_path / "labels"}"\nlines = ["sim"]\nkinds = ["de"]',
-        f'[graphs.mini]\nsaved = "{tmp_path / "mini"}"',
-        "[tune]\ntrials = 3\nspace = {knn = {k = [1, 3, 10, 30]}}",
-    ]
-    world.suite(tmp_path)
-    (tmp_path / "run.toml").write_text("\n".join(lines))
-    command = ["bench", "suite", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out"), "--quiet"]
-    assert main(command) == 0
-    assert "| sim | de | mini | knn |" in capsys.readouterr().out
-    before = finished(tmp_path / "out")
+def test_tuning_is_recorded_and_not_repeated(world, tmp_path) -> None:
+    tune = {"trials": 3, "space": {"knn": {"k": [1, 3, 10, 30]}}}
+    values = world.suite(tmp_path, models=["knn"], seeds=1, controls=["permuted"], tune=tune)
+    values["graphs"]["mini"]["parts"] = ["all"]
+    out = tmp_path / "out"
+    run_suite(SuiteConfig.parse(values).check(), out, progress=False)
+    before = finished(out)
     assert len(before) == 2
     for run in before.values():
         assert run["config"]["k"] == run["tuning"]["chosen"]["k"]
         assert len(run["tuning"]["trials"]) == 3
-    assert main(command) == 0
-    assert finished(tmp_path / "out") == before
-    assert main([*command, "tune.trials=2"]) == 0  # another budget is another run
-    assert len(finished(tmp_path / "out")) == 4
+    run_suite(SuiteConfig.parse(values), out, progress=False)
+    assert finished(out) == before
+    run_suite(SuiteConfig.parse({**values, "tune": {**tune, "trials": 2}}), out, progress=False)
+    assert len(finished(out)) == 4  # another budget is another run
 
 
 def test_a_recipe_is_built_once(world, tmp_path) -> None:
@@ -122,7 +118,7 @@ def test_a_complex_disjoint_split(world, tmp_path) -> None:
     split = {"gene_sets": str(tmp_path / "sets.gmt"), "test_share": 0.25}
     task = {**values["tasks"]["sim"], "label": "pairs", "complexes": split}
     suite = Suite(SuiteConfig.parse({**values, "tasks": {"pairs": task}}), {"mini": tmp_path / "mini"})
-    (found,) = suite.tasks
+    (found,) = suite.label_tasks
     assert found.name == "de-pairs"
     part = dict(zip(found.table.perturbations.tolist(), found.table.split.tolist(), strict=True))
     assert [list(part.values()).count(name) for name in ("train", "test")] == [30, 10]
@@ -206,3 +202,57 @@ def test_the_smoke_suite_is_well_formed_and_so_are_the_others() -> None:
     for path in sorted((REPOSITORY / "benchmarks" / "sources").glob("*.toml")):
         if "[tasks." in path.read_text():
             assert read_suite(path).seeds >= 1
+
+
+def test_labels_and_cells_in_one_suite(world, tmp_path, capsys) -> None:
+    screen = SimulatorConfig(genes=60, modules=3, targets=16, control_cells=60, cells_per_target=20, batches=2)
+    folder = simulate(screen).write(tmp_path / "w")
+    lines = [
+        'models = ["knn", "gene_mean"]\nseeds = 2\ncontrols = ["permuted"]',
+        f'[tasks.labels]\nlabels = "{folder / "labels"}"\nlines = ["sim"]\nkinds = ["de"]',
+        f'[tasks.screen]\ncells = "{folder / "cells.h5ad"}"',
+        'held_out = {protocol = "folds", folds = 2, min_cells = 5}',
+        f'[graphs.w]\nrecipe = "{folder / "recipe.toml"}"',
+        'parts.all = {}\nparts.each = {models = ["knn"], controls = []}',
+        "[tune]\ntrials = 2\nspace = {knn = {k = [1, 5]}, gene_mean = {}}\nshare = 0.4",
+    ]
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    command = ["bench", "suite", str(tmp_path / "run.toml"), "--out", str(out), "--quiet"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "| sim | de | w | knn |" in said
+    table = (out / "cells" / "screen" / "table.md").read_text()
+    assert "| gene_mean | - | real |" in table
+    assert "| knn | w | permuted |" in table
+    assert table.strip() in said
+    sources = len(
+        list(Suite(read_suite(tmp_path / "run.toml"), {"w": out / "graphs" / "w"}).graphs["w"].source_relations)
+    )
+    scores = pd.read_csv(out / "cells" / "screen" / "scores.csv")
+    assert len(scores) == 2 * 16 * (1 + 2 + sources)  # draws, perturbations; gene_mean, knn real and permuted, sources
+    runs = finished(out)
+    chosen = [
+        run["tuning"]
+        for run in runs.values()
+        if run["where"] == {"model": "knn", "graph": "w", "control": "real", "split": 1}
+    ]
+    assert [len(choice["held_out"]) for choice in chosen[0]] == [8, 8]
+    assert {trial["settings"]["k"] for trial in chosen[0][0]["trials"]} == {1, 5}
+    run_suite(read_suite(tmp_path / "run.toml"), out, progress=False)
+    assert finished(out) == runs
+
+
+def test_smoke(tmp_path, monkeypatch, capsys) -> None:
+    """The suite that CI runs, on half of its labels: every part of it over two processes, and its page."""
+    monkeypatch.chdir(REPOSITORY)
+    command = ["bench", "suite", "benchmarks/sources/smoke.toml", 'tasks.planted.kinds=["de"]', "seeds=1", "--quiet"]
+    assert main([*command, "--processes", "2", "--out", str(tmp_path)]) == 0
+    assert "| sim | de | planted | propagation |" in capsys.readouterr().out
+    statistics = pd.read_csv(tmp_path / "statistics.csv")
+    assert set(statistics["kind"]) >= {"score", "control", "model", "leave_one_out"}
+    hub = statistics.query("kind == 'score' and against == 'dense' and model == 'ridge'")["value"]
+    assert hub.to_numpy() == pytest.approx(0.5)
+    runs = finished(tmp_path)
+    assert {run["hardware"]["threads"] for run in runs.values()} == {1}
+    assert (tmp_path / "index.html").exists()

@@ -1,6 +1,6 @@
 import pytest
 
-from gnnvcell.bench.suite_config import SuiteConfig, read_suite
+from gnnvcell.bench.suite_config import LabelTaskConfig, SuiteConfig, read_suite
 from gnnvcell.errors import ConfigError, MissingFileError
 
 MINIMAL = """
@@ -28,7 +28,7 @@ def test_settings_and_what_is_left_out(file) -> None:
     config = read_suite(file, ["seeds=3", "models.far.name=smoother", "models.far.power=1.5"])
     assert config.seeds == 3
     assert config.controls == ("rewired", "permuted")
-    assert config.tasks["sim"].kinds == ("de", "dir")
+    assert config.tasks == {"sim": LabelTaskConfig(labels="labels", lines=("sim",), kinds=("de", "dir"))}
     assert [(one.parts, one.controls, one.models) for one in config.selections("mini")] == [
         ("all", ("rewired", "permuted"), None),
         ("each", ("rewired", "permuted"), None),
@@ -61,10 +61,15 @@ def test_a_model_under_two_labels(file) -> None:
         (["graphs.mini.source_dir=raw"], "source_dir and settings belong to a recipe"),
         (["graphs={}"], "bad value for 'graphs'"),
         (["tasks={}"], "bad value for 'tasks'"),
-        (["tasks.sim.lines=[]"], "bad value for 'tasks.sim.lines'"),
-        (["tasks.sim.kinds=[\"up\"]"], "bad value for 'tasks.sim.kinds.0'"),
+        (["tasks.sim.lines=[]"], "tasks.sim: bad value for 'lines'"),
+        (["tasks.sim.kinds=[\"up\"]"], "tasks.sim: bad value for 'kinds.0'"),
+        (["tasks.sim.cells=x.h5ad"], "tasks.sim has no setting 'labels'"),
+        (["tasks.sim={lines = [\"sim\"]}"], "tasks.sim needs the setting 'labels'"),
+        (["tasks.sim={cells = \"x.h5ad\", held_out = {protocol = \"pairs\"}}"], "bad value for 'held_out.protocol'"),
+        (["models={additive = {}}"], "'additive' cannot do the task 'sim'.*de, direction.*additive learns from delta"),
+        (["models={state_transition = {}}"], "'state_transition' cannot do the task 'sim'"),
         (["tasks.sim.models=[\"ridge\"]"], "tasks.sim.models names 'ridge', which is no model here"),
-        (["tasks.sim.label=a/b"], "bad value for 'tasks.sim.label'"),
+        (["tasks.sim.label=a/b"], "tasks.sim: bad value for 'label'"),
         (["tune.trials=0", "tune.space={}"], "bad value for 'tune.trials'"),
         (["tune.trials=2", "tune.space.knn.k=[1, 2]"], "the model 'smoother' has no space to tune in"),
         (["tune.trials=2", "tune.space={knn = {}, smoother = {power = [-1.0]}}"], "tune.space.smoother: bad value"),

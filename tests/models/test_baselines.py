@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from gnnvcell.data import EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.controls import dense
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.embedding import spectral_embedding
@@ -124,6 +125,7 @@ def test_embedding_separates_components_and_is_zero_without_edges() -> None:
     assert similarity[0, 1] > 10 * abs(similarity[0, 4])
     assert not embedding[6].any()
     np.testing.assert_array_equal(embedding, spectral_embedding(graph, 3))
+    assert not spectral_embedding(dense(graph, seed=0), 3).any()  # one hub of all genes tells none apart
 
 
 def test_blind_model_gives_every_perturbation_the_same_row_and_borrows_from_like_genes() -> None:

@@ -84,10 +84,10 @@ class Estimate:
     """What a contrast is, and how sure that is.
 
     Args:
-        value: mean over seeds and genes.
+        value: mean over seeds and units.
         draws: (draws,) the value in each bootstrap draw.
-        by_seed: (seeds,) mean over genes.
-        by_gene: (genes,) mean over seeds.
+        by_seed: (seeds,) mean over units.
+        by_unit: (units,) mean over seeds, of each gene of labels or each perturbation of cells.
         null: what it is compared with.
         perturbations: how many were held out.
     """
@@ -95,7 +95,7 @@ class Estimate:
     value: float
     draws: NDArray[np.float64]
     by_seed: NDArray[np.float64]
-    by_gene: NDArray[np.float64]
+    by_unit: NDArray[np.float64]
     null: float
     perturbations: int
 
@@ -142,11 +142,9 @@ class Bootstrap:
         seeds, genes, perturbations = table.shape
         place = "/".join(name for name in (table.line, table.task, table.along, table.stratum) if name)
         rng = np.random.default_rng([seed, crc32(place.encode())])
-        self._genes = _counts(rng, draws, genes) / genes
-        self._perturbations = _counts(rng, draws, perturbations) - 1.0
-        small = sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
-        drawn = _counts(np.random.default_rng([seed, seeds]), draws, seeds) - 1.0
-        self._seeds = (1.0 + small * drawn) / seeds
+        self._genes = drawn_counts(rng, draws, genes) / genes
+        self._perturbations = drawn_counts(rng, draws, perturbations) - 1.0
+        self._seeds = seed_weights(draws, seeds, seed=seed)
 
     def estimate(self, contrast: Contrast) -> Estimate:
         """The contrast's value on the table, and its draws."""
@@ -161,7 +159,14 @@ class Bootstrap:
         return Estimate(value, draws, by_seed, of_gene, contrast.null, perturbations)
 
 
-def _counts(rng: np.random.Generator, draws: int, size: int) -> NDArray[np.float64]:
+def seed_weights(draws: int, seeds: int, *, seed: int) -> NDArray[np.float64]:
+    """(draws, seeds) weights of seeds drawn with replacement, deviations enlarged because they are few."""
+    small = sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
+    drawn = drawn_counts(np.random.default_rng([seed, seeds]), draws, seeds) - 1.0
+    return (1.0 + small * drawn) / seeds
+
+
+def drawn_counts(rng: np.random.Generator, draws: int, size: int) -> NDArray[np.float64]:
     """(draws, size) how often each of ``size`` things comes when as many are drawn with replacement."""
     drawn = rng.integers(size, size=(draws, size)) + np.arange(draws)[:, None] * size
     return np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size).astype(np.float64)

@@ -117,7 +117,7 @@ def _check_is_finished(path: Path) -> None:
     if all(file.exists() for file in results):
         return
     if (path / "scores.csv").exists():
-        raise MissingFileError(f"{path} is a folder of `gnnvcell bench cells`, of which table.md is the report")
+        raise MissingFileError(f"{path} is a folder of `gnnvcell bench cells`", remedy="gnnvcell report makes its page")
     runs = len(list((path / "runs").glob("*.json"))) if (path / "runs").is_dir() else 0
     if runs:
         raise FileFormatError(f"the benchmark in {path} is not finished", found=f"{runs} finished runs", remedy=_AGAIN)

@@ -133,7 +133,7 @@ def _means_of_lines(estimates: Mapping[_Row, Estimate]) -> dict[_Row, Estimate]:
             float(np.mean([one.value for one in found])),
             np.mean([one.draws for one in found], axis=0),
             np.mean([one.by_seed for one in found], axis=0),
-            np.concatenate([one.by_gene for one in found]),
+            np.concatenate([one.by_unit for one in found]),
             contrast.null,
             sum(one.perturbations for one in found),
         )
@@ -147,13 +147,13 @@ def _row(task: str, contrast: Contrast, line: str, found: Estimate, level: float
     seeds_above, _, seeds_p = sign_test(found.by_seed, found.null)
     if np.ptp(found.by_seed) < 1e-12:  # the same run for every seed is no evidence anew
         seeds_p = float("nan")
-    genes_above, genes_below, genes_p = sign_test(found.by_gene, found.null)
+    genes_above, genes_below, genes_p = sign_test(found.by_unit, found.null)
     return {
         "kind": contrast.kind, "line": line, "task": task, "model": contrast.model, "graph": contrast.graph,
         "against": contrast.against, "along": contrast.along, "stratum": contrast.stratum,
         "value": found.value, "low": low, "high": high, "sd": found.sd, "p": found.p,
         "seeds": len(found.by_seed), "seeds_above": seeds_above, "seeds_sign_p": seeds_p,
-        "perturbations": found.perturbations, "genes": len(found.by_gene), "genes_above": genes_above,
+        "perturbations": found.perturbations, "genes": len(found.by_unit), "genes_above": genes_above,
         "genes_below": genes_below, "genes_sign_p": genes_p,
     }  # fmt: skip
 

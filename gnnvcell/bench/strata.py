@@ -20,7 +20,7 @@ SMALLEST = 20  # perturbations, and genes with both labels among them: below, a 
 _SUPPORT_NAMES = ("no measured neighbour", "1 to 19", "20 to 79", "80 and more")
 _QUARTERS = {1: ["all"], 2: ["lower", "higher"], 3: ["lowest", "middle", "highest"]}
 _FOUR = ["lowest quarter", "second quarter", "third quarter", "highest quarter"]
-_PARTNERS = ("a complex partner was trained on", "none was")
+_PARTNERS = ("with partner", "without")
 
 
 @dataclass(frozen=True, eq=False)

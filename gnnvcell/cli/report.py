@@ -1,6 +1,7 @@
 """``gnnvcell report``: the page of a finished benchmark, from its folder alone."""
 
 import argparse
+from pathlib import Path
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -8,11 +9,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb = subparsers.add_parser(
         "report",
         help="write the page of a finished benchmark",
-        description="Read the folder of `gnnvcell bench sources` and write index.html (one file, no network), its "
-        "figures as PNG and SVG, and statistics.csv: paired differences with intervals, corrected for their number.",
+        description="Read the folder of `gnnvcell bench` and write index.html (one file, no network), its figures as "
+        "PNG and SVG, and statistics.csv: paired differences with intervals, corrected for their number. Tasks on "
+        "cells have a page of their own, in their folder.",
     )
-    verb.add_argument("folder", metavar="OUT_DIR", help="what --out of `gnnvcell bench sources` was")
-    verb.add_argument("--title", default="Graph sources", metavar="TEXT", help="of the page")
+    verb.add_argument("folder", metavar="OUT_DIR", help="what --out of `gnnvcell bench` was")
+    verb.add_argument("--title", metavar="TEXT", help="of the page")
     verb.add_argument("--draws", type=int, default=2000, metavar="N", help="bootstrap draws (default: 2000)")
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: 0)")
     verb.add_argument(
@@ -33,6 +35,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     verb.add_argument("--targets", metavar="FILE.toml", help="what was asked for; the page begins with what was missed")
     verb.add_argument(
+        "--markdown",
+        metavar="FILE.md",
+        help="also write a summary and the tables there; tasks on cells beside labels into FILE-TASK.md",
+    )
+    verb.add_argument(
         "--explorer",
         action=argparse.BooleanOptionalAction,
         help="the explorer of single perturbations (default: where its data are below 5 MB)",
@@ -42,20 +49,44 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_report(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell report``."""
+    from gnnvcell.bench.cell_folder import cell_folders
     from gnnvcell.report.benchmark import write_report
+    from gnnvcell.report.cells import write_cell_report
 
-    page = write_report(
-        arguments.folder,
-        title=arguments.title,
-        draws=arguments.draws,
-        seed=arguments.seed,
-        ceilings=_ceilings(arguments.ceiling),
-        graphs=arguments.graph,
-        targets=arguments.targets,
-        explorer=arguments.explorer,
-    )
-    print(f"statistics.csv, reliability.csv, abstention.csv, plots: {arguments.folder}\npage: {page}")
+    named = {"title": arguments.title} if arguments.title else {}
+    shared = {"draws": arguments.draws, "seed": arguments.seed, "targets": arguments.targets, **named}
+    on_cells = cell_folders(arguments.folder)
+    only_cells = bool(on_cells) and not (Path(arguments.folder) / "results.json").exists()
+    if only_cells:
+        _check_no_label_options(arguments)
+    pages = []
+    if not only_cells:
+        labels = {"ceilings": _ceilings(arguments.ceiling), "graphs": arguments.graph, "explorer": arguments.explorer}
+        pages.append(write_report(arguments.folder, **shared, **labels, markdown=arguments.markdown))
+    for folder in on_cells:
+        alone = only_cells and len(on_cells) == 1
+        file = _beside(arguments.markdown, "" if alone else folder.name)
+        pages.append(write_cell_report(folder, **shared, markdown=file))
+    for page in pages:
+        print(f"page: {page}; statistics.csv and plots beside it")
     return 0
+
+
+def _beside(markdown: str | None, task: str) -> Path | None:
+    """The file of a task on cells: the one that was named, or one of that name and the task's."""
+    if markdown is None:
+        return None
+    path = Path(markdown)
+    return path.with_name(f"{path.stem}-{task}{path.suffix}") if task else path
+
+
+def _check_no_label_options(arguments: argparse.Namespace) -> None:
+    from gnnvcell.errors import ConfigError
+
+    given = {"--ceiling": arguments.ceiling, "--graph": arguments.graph, "--explorer": arguments.explorer is not None}
+    for flag, value in given.items():
+        if value:
+            raise ConfigError(f"{flag} is for benchmarks on labels, and {arguments.folder} has tasks on cells alone")
 
 
 def _ceilings(texts: list[str]) -> dict[tuple[str, str], float]:

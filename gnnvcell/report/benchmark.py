@@ -12,20 +12,22 @@ from gnnvcell.bench.coalitions import is_part, is_single
 from gnnvcell.bench.folder import open_bench_folder
 from gnnvcell.bench.statistics import benchmark_statistics
 from gnnvcell.bench.strata import tables_within
-from gnnvcell.bench.targets import Verdict, judge, read_targets, sentence
+from gnnvcell.bench.targets import judge, read_targets, sentence
 from gnnvcell.errors import ConfigError
 from gnnvcell.files import write_text
 from gnnvcell.report.calibration_section import calibration_section
 from gnnvcell.report.explorer import LARGEST, explored, explorer_block
 from gnnvcell.report.figures import FigureWriter, figure_writer
-from gnnvcell.report.html import DataTable, folded, paragraphs, section, tables_block
+from gnnvcell.report.html import folded, paragraphs, section, tables_block
 from gnnvcell.report.interval_chart import Interval, interval_chart
 from gnnvcell.report.lookup import lookup_block, lookups_of
+from gnnvcell.report.markdown import markdown_page, summary_lines
 from gnnvcell.report.neighbourhoods import neighbourhoods_of
 from gnnvcell.report.page import write_page
 from gnnvcell.report.scores import panel_title
 from gnnvcell.report.statistics_tables import headline_tables, main_control, model_tables, rows_of, source_tables
-from gnnvcell.report.strata_section import strata_of, strata_section
+from gnnvcell.report.strata_section import strata_of, strata_section, strata_tables
+from gnnvcell.report.targets_section import targets_section
 
 _HOW = (
     "Intervals are bootstraps over seeds, genes and held-out perturbations at once; differences are paired by all "
@@ -53,6 +55,7 @@ def write_report(
     graphs: Sequence[str | Path] = (),
     targets: str | Path | None = None,
     explorer: bool | None = None,
+    markdown: str | Path | None = None,
 ) -> Path:
     """Write ``index.html``, ``plots/``, ``statistics.csv``, ``reliability.csv`` and ``abstention.csv`` of a benchmark.
 
@@ -66,6 +69,7 @@ def write_report(
             the folder, so that they are needed once.
         targets: TOML file of what was asked for; the first paragraph names what was missed.
         explorer: whether the page has the explorer; by default where its data are not too large.
+        markdown: where to write a summary and the tables as Markdown too.
 
     Returns:
         The path of the page; it is one file and needs no network.
@@ -87,15 +91,18 @@ def write_report(
         write_text(bench.path / f"{name}.csv", table.to_csv(index=False, float_format="%.4g"))
     write = figure_writer(bench.path / "plots")
     verdicts = judge(asked, statistics)
-    command = _command(bench.path, draws, seed, ceilings or {}, graphs, targets, explorer)
+    command = _command(bench.path, draws, seed, ceilings or {}, graphs, targets, explorer, markdown)
+    told = {**bench.provenance, "command of figures and tables": command}
+    if markdown is not None:
+        write_text(markdown, _markdown(title, sentence(verdicts), statistics, told))
     lookup = paragraphs([_LOOKUP]) + lookup_block(lookups_of(bench, main_control(statistics)))
     return write_page(
         bench.path,
         bench.records,
         title=title,
         intro=sentence(verdicts),
-        extras={**bench.provenance, "command of figures and tables": command},
-        comparisons=_targets(verdicts) + _comparisons(statistics, write),
+        extras=told,
+        comparisons=targets_section(verdicts) + _comparisons(statistics, write),
         lookups=[
             *strata_section(statistics, write),
             *calibration_section(reliability, abstention, write),
@@ -105,11 +112,14 @@ def write_report(
     )
 
 
-def _targets(verdicts: Sequence[Verdict]) -> list[str]:
-    if not verdicts:
-        return []
-    rows = [[one.asked, one.found or "–", one.state] for one in verdicts]
-    return [section("Targets", tables_block([DataTable("", ("asked for", "found, 95% interval", ""), rows)]))]
+def _markdown(title: str, missed: str, statistics: pd.DataFrame, told: Mapping[str, Any]) -> str:
+    tables = {
+        "Scores with intervals": headline_tables(statistics),
+        "Model against model": model_tables(statistics),
+        "What each source adds": source_tables(statistics),
+        "Within strata of perturbations": strata_tables(statistics),
+    }
+    return markdown_page(title, missed=missed, summary=summary_lines(statistics), tables=tables, told=told)
 
 
 def _explorer(tables: list[dict[str, Any]], wanted: bool | None) -> list[str]:
@@ -173,6 +183,7 @@ def _command(
     graphs: Sequence[str | Path],
     targets: str | Path | None,
     explorer: bool | None,
+    markdown: str | Path | None,
 ) -> str:
     words = ["gnnvcell", "report", str(path), "--draws", str(draws), "--seed", str(seed)]
     if ceilings:
@@ -180,6 +191,7 @@ def _command(
     words += ["--graph", *map(str, graphs)] if graphs else []
     words += ["--targets", str(targets)] if targets is not None else []
     words += {None: [], True: ["--explorer"], False: ["--no-explorer"]}[explorer]
+    words += ["--markdown", str(markdown)] if markdown is not None else []
     return shlex.join(words)
 
 

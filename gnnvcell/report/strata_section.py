@@ -24,13 +24,13 @@ from gnnvcell.report.scores import panel_title, unique
 from gnnvcell.report.statistics_tables import Row, interval_text, main_control, number_text, p_text, rows_of
 
 _CAPTIONS = {
-    SUPPORT: "By how many measured perturbations the graph has next to them, or, where no graph was given to "
-    "the report, by quarters of the support that the first model states.",
+    SUPPORT: "By how many measured perturbations the graph has next to them.",
     EFFECT: "By quarters of how much they do: of differential expression the share of their measured genes that "
     "changed, of directions the number of genes that changed. These are labels that no model saw.",
-    COMPLEX: "By whether a training perturbation is in a protein complex of the target (Gene Ontology, of at most "
-    "100 genes).",
+    COMPLEX: "By whether a training perturbation is a partner of the target in a protein complex (Gene Ontology, of at "
+    "most 100 genes).",
 }
+_STATED = "By quarters of the support that the first model states; with the graph, by numbers of measured neighbours."
 _HOW = (
     "Genes are scored within a stratum, among the perturbations in it: strata compare with each other, and not with "
     "the scores above. Strata with fewer than 20 perturbations, or 20 genes with both labels among them, are left out."
@@ -73,8 +73,7 @@ def strata_section(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
         write: of figures.
     """
     control = main_control(statistics)
-    differences = [row for row in rows_of(statistics, "control_within", against=control) if not is_part(row["graph"])]
-    scores = [row for row in rows_of(statistics, "score_within", against="") if not is_part(row["graph"])]
+    scores, differences = _rows(statistics, "score_within", ""), _rows(statistics, "control_within", control)
     if not scores:
         return []
     drawn, signed = (differences, True) if differences else (scores, False)
@@ -97,15 +96,27 @@ def strata_section(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
             write(
                 lambda width, i=intervals, null=null: interval_chart(i, width=width, label=label, null=null),
                 f"strata-{along.replace(' ', '-')}",
-                f"{_CAPTIONS[along]} 95% intervals; dashed: no difference. Numbers: statistics.csv, kinds score_within "
-                "and control_within.",
+                f"{_caption(along, rows)} 95% intervals; dashed: no difference. Numbers: statistics.csv, kinds "
+                "score_within and control_within.",
             )
         )
-    numbers = folded("The same in numbers", tables_block(_tables(scores, differences, control)))
+    numbers = folded("The same in numbers", tables_block(strata_tables(statistics)))
     return [section("Within strata of perturbations", "\n".join([paragraphs([_HOW]), *figures, numbers]))]
 
 
-def _tables(scores: list[Row], differences: list[Row], control: str) -> list[DataTable]:
+def _caption(along: str, rows: list[Row]) -> str:
+    counted = {one.name for one in by_measured_neighbours(np.zeros(0))}
+    return _CAPTIONS[along] if along != SUPPORT or rows[0]["stratum"] in counted else _STATED
+
+
+def strata_tables(statistics: pd.DataFrame) -> list[DataTable]:
+    """Per kind of stratum, line and task: each model's score in each stratum, and what the real graph adds there.
+
+    Args:
+        statistics: what ``benchmark_statistics`` returns.
+    """
+    control = main_control(statistics)
+    scores, differences = _rows(statistics, "score_within", ""), _rows(statistics, "control_within", control)
     found = {_place(row): row for row in differences}
     header = ["stratum", "model", "perturbations", "genes", "score", "95% interval"]
     header += [f"real − {control}", "95% interval", "p (Holm)"] if differences else []
@@ -128,6 +139,11 @@ def _tables(scores: list[Row], differences: list[Row], control: str) -> list[Dat
             rows.append(cells)
         tables.append(DataTable(f"{panel_title(line, task)}, by {along}", header, rows))
     return tables
+
+
+def _rows(statistics: pd.DataFrame, kind: str, against: str) -> list[Row]:
+    """Comparisons of a kind on whole graphs."""
+    return [row for row in rows_of(statistics, kind, against=against) if not is_part(row["graph"])]
 
 
 def _place(row: Row) -> tuple[str, ...]:

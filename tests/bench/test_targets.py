@@ -61,7 +61,10 @@ def test_the_first_paragraph_names_what_was_missed() -> None:
         "Missed, 1 of 3 targets: p, de, mean of lines: at least 0.72, found 0.715 (0.700 to 0.730). "
         "Not measured: p on permuted graphs, dir, mean of lines: within 0.03 of 0.5. Met: 1 of 3 targets."
     )
-    assert judge(asked, STATISTICS)[1].asked == "p over knn, de, mean of lines: at least 0.03 with an interval above 0"
+    assert (
+        str(judge(asked, STATISTICS)[1].target)
+        == "p over knn, de, mean of lines: at least 0.03 with an interval above 0"
+    )
     assert sentence([]) == ""
 
 
@@ -75,11 +78,39 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no setting 'target.0.at_leats'"):
         read_targets(path)
     path.write_text('[[target]]\nmodel = "p"\ntask = "de"\n')
-    with pytest.raises(ConfigError, match="one of at_least and within"):
+    with pytest.raises(ConfigError, match="one of at_least, at_most and within"):
         read_targets(path)
     path.write_text('[[target]]\nmodel = "p"\ntask = "de"\nwithin = 0.1\nover = "knn"\n')
-    with pytest.raises(ConfigError, match="over goes with at_least alone"):
+    with pytest.raises(ConfigError, match="a difference is at_least or at_most something"):
+        read_targets(path)
+    path.write_text('[[target]]\nmodel = "p"\nat_least = 0.1\n')
+    with pytest.raises(ConfigError, match="one of task"):
+        read_targets(path)
+    path.write_text('[[target]]\nmodel = "p"\ntask = "de"\nat_least = 0.1\nover = "knn"\ncontrol = "rewired"\n')
+    with pytest.raises(ConfigError, match="at most one of over, over_control and control"):
         read_targets(path)
     path.write_text("x = 1\n")
     with pytest.raises(ConfigError):
         read_targets(path)
+
+
+def test_targets_on_cells() -> None:
+    def one(kind: str, against: str, value: float, low: float, high: float) -> dict[str, Any]:
+        place = {"kind": kind, "stratum": "strong", "score": "mse_delta", "model": "p", "graph": "g"}
+        return {**place, "against": against, "value": value, "low": low, "high": high}
+
+    statistics = pd.DataFrame(
+        [one("score", "", 0.0037, 0.003, 0.0045), one("control", "rewired", -0.002, -0.003, -0.001)]
+    )
+
+    def state(**target: Any) -> tuple[str, str]:
+        (found,) = judge([Target(model="p", metric="mse_delta", **target)], statistics)
+        return found.state, found.found
+
+    assert state(stratum="strong", at_most=0.004) == ("met", "0.0037 (0.003 to 0.0045)")
+    assert state(stratum="strong", at_most=0.003)[0] == "missed"
+    assert state(at_most=0.004)[0] == "not measured"  # of all perturbations
+    assert state(stratum="strong", over_control="rewired", at_most=0.0) == ("met", "−0.002 (−0.003 to −0.001)")
+    target = Target(model="p", metric="mse_delta", stratum="strong", over_control="rewired", at_most=0.0)
+    assert str(target) == "p over rewired graphs, mse_delta, strong: at most 0 with an interval below 0"
+    assert judge([Target(model="p", task="de", at_least=0.7)], statistics)[0].state == "not measured"

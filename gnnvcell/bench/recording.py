@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -42,9 +43,11 @@ class Job(Protocol):
 def recorded(job: Job) -> dict[str, Any]:
     """Do a job: its result, and how, where and when it was got.
 
-    ``peak_memory_gib`` is that of the process during the run, with what it held before.
+    ``seconds`` are those of fitting and prediction; ``total_seconds`` and ``cpu_seconds`` those of all that was done,
+    such as making the graph. ``peak_memory_gib`` is that of the process meanwhile, with what it held before.
     """
     _forget_peak()
+    start, cpu = time.perf_counter(), time.process_time()
     run = job.run()
     return {
         **run,
@@ -52,6 +55,8 @@ def recorded(job: Job) -> dict[str, Any]:
         "where": job.where,
         "versions": installed_versions(),
         "hardware": hardware(),
+        "total_seconds": round(time.perf_counter() - start, 3),
+        "cpu_seconds": round(time.process_time() - cpu, 3),
         "peak_memory_gib": round(peak_memory() / _GIB, 3),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }

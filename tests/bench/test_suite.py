@@ -47,6 +47,8 @@ def test_runs_say_how_they_were_made(world, tmp_path) -> None:
     assert run["versions"].keys() >= {"gnnvcell", "torch", "numpy", "python"}
     assert run["hardware"]["threads"] >= 1
     assert 0.05 < run["peak_memory_gib"] < 100
+    assert 0 < run["seconds"] <= run["total_seconds"]
+    assert run["cpu_seconds"] > 0
     assert run["where"]["model"] == "far"
     assert len(open_bench_folder(tmp_path / "out").tables()[0].arms) == 9
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())

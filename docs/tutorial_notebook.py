@@ -83,12 +83,14 @@ def run_cells(cells: list[NotebookCell], folder: Path) -> dict[str, Any]:
 def _run(source: str, namespace: dict[str, Any]) -> list[dict[str, Any]]:
     """What a cell prints, and the value of its last line where that is an expression."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     printed, value = io.StringIO(), None
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # a tutorial warns of nothing that it does not speak of
         exec(compile(tree, "<cell>", "exec"), namespace)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
     outputs: list[dict[str, Any]] = []
     if printed.getvalue():

@@ -144,6 +144,8 @@ def _means_of_lines(estimates: Mapping[_Row, Estimate]) -> dict[_Row, Estimate]:
 
 def _row(task: str, contrast: Contrast, line: str, found: Estimate, level: float) -> dict[str, Any]:
     low, high = found.interval(level)
+    if contrast.null == CHANCE:  # a score; the draws follow it to first order, and may leave its range
+        low, high = max(low, 0.0), min(high, 1.0)
     seeds_above, _, seeds_p = sign_test(found.by_seed, found.null)
     if np.ptp(found.by_seed) < 1e-12:  # the same run for every seed is no evidence anew
         seeds_p = float("nan")

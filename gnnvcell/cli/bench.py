@@ -1,6 +1,7 @@
 """``gnnvcell bench``: compare graph sources, models and control graphs."""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from gnnvcell.cli.fields import add_field_arguments, fields_of
@@ -143,7 +144,7 @@ def run_cells(arguments: argparse.Namespace) -> int:
     )
     print(result)
     print(f"\nscores.csv, summary.csv, published.csv, table.md: {arguments.out}")
-    return 0
+    return _report(None, arguments.out, {})
 
 
 def _named_lists(texts: list[str]) -> dict[str, list[str]]:
@@ -167,12 +168,13 @@ def run_suite(arguments: argparse.Namespace) -> int:
     result = suite.run_suite(config, arguments.out, processes=arguments.processes, progress=not arguments.quiet)
     for name, found in result.cells.items():
         print(f"{name}\n{found}\n\nscores.csv, summary.csv, published.csv, table.md: {arguments.out}/cells/{name}\n")
-    return 0 if result.summary is None else _report(result.summary, arguments.out)
+    saved = {name: graph.saved for name, graph in config.graphs.items() if graph.saved is not None}
+    return _report(result.summary, arguments.out, saved if result.summary is not None else {})
 
 
 def run_sources(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell bench sources``."""
-    from gnnvcell.bench.run import run_bench
+    from gnnvcell.bench.run import named_folders, run_bench
 
     result = run_bench(
         arguments.labels,
@@ -190,15 +192,17 @@ def run_sources(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         progress=not arguments.quiet,
     )
-    return _report(result.summary, arguments.out)
+    return _report(result.summary, arguments.out, named_folders(arguments.graph))
 
 
-def _report(summary: Any, out: str) -> int:
-    """Write the page, and print the table."""
+def _report(summary: Any, out: str, graphs: Mapping[str, str]) -> int:
+    """Write the pages, and print the table of labels."""
     from gnnvcell.bench.table import format_table
-    from gnnvcell.report.benchmark import write_report
+    from gnnvcell.report.pages import write_pages
 
-    page = write_report(out)
-    print(format_table(summary))
-    print(f"\nresults.json, statistics.csv, table.md, table.csv: {out}\npage: {page}")
+    pages = write_pages(out, graphs=graphs)
+    if summary is not None:
+        print(f"{format_table(summary)}\n\nresults.json, statistics.csv, table.md, table.csv: {out}")
+    for page in pages:
+        print(f"page: {page}")
     return 0

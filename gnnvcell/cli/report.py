@@ -1,7 +1,6 @@
 """``gnnvcell report``: the page of a finished benchmark, from its folder alone."""
 
 import argparse
-from pathlib import Path
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,44 +48,23 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_report(arguments: argparse.Namespace) -> int:
     """Run ``gnnvcell report``."""
-    from gnnvcell.bench.cell_folder import cell_folders
-    from gnnvcell.report.benchmark import write_report
-    from gnnvcell.report.cells import write_cell_report
+    from gnnvcell.bench.run import named_folders
+    from gnnvcell.report.pages import write_pages
 
-    named = {"title": arguments.title} if arguments.title else {}
-    shared = {"draws": arguments.draws, "seed": arguments.seed, "targets": arguments.targets, **named}
-    on_cells = cell_folders(arguments.folder)
-    only_cells = bool(on_cells) and not (Path(arguments.folder) / "results.json").exists()
-    if only_cells:
-        _check_no_label_options(arguments)
-    pages = []
-    if not only_cells:
-        labels = {"ceilings": _ceilings(arguments.ceiling), "graphs": arguments.graph, "explorer": arguments.explorer}
-        pages.append(write_report(arguments.folder, **shared, **labels, markdown=arguments.markdown))
-    for folder in on_cells:
-        alone = only_cells and len(on_cells) == 1
-        file = _beside(arguments.markdown, "" if alone else folder.name)
-        pages.append(write_cell_report(folder, **shared, markdown=file))
+    pages = write_pages(
+        arguments.folder,
+        title=arguments.title,
+        draws=arguments.draws,
+        seed=arguments.seed,
+        targets=arguments.targets,
+        markdown=arguments.markdown,
+        ceilings=_ceilings(arguments.ceiling),
+        graphs=named_folders(arguments.graph),
+        explorer=arguments.explorer,
+    )
     for page in pages:
         print(f"page: {page}; statistics.csv and plots beside it")
     return 0
-
-
-def _beside(markdown: str | None, task: str) -> Path | None:
-    """The file of a task on cells: the one that was named, or one of that name and the task's."""
-    if markdown is None:
-        return None
-    path = Path(markdown)
-    return path.with_name(f"{path.stem}-{task}{path.suffix}") if task else path
-
-
-def _check_no_label_options(arguments: argparse.Namespace) -> None:
-    from gnnvcell.errors import ConfigError
-
-    given = {"--ceiling": arguments.ceiling, "--graph": arguments.graph, "--explorer": arguments.explorer is not None}
-    for flag, value in given.items():
-        if value:
-            raise ConfigError(f"{flag} is for benchmarks on labels, and {arguments.folder} has tasks on cells alone")
 
 
 def _ceilings(texts: list[str]) -> dict[tuple[str, str], float]:

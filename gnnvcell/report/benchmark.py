@@ -1,7 +1,7 @@
 """The report of a finished benchmark, from its folder alone: statistics, figures, and every gene and perturbation."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def write_report(
     draws: int = 2000,
     seed: int = 0,
     ceilings: Mapping[tuple[str, str], float] | None = None,
-    graphs: Sequence[str | Path] = (),
+    graphs: Mapping[str, str | Path] | None = None,
     targets: str | Path | None = None,
     explorer: bool | None = None,
     markdown: str | Path | None = None,
@@ -65,8 +65,8 @@ def write_report(
         draws: of the bootstrap.
         seed: of the draws.
         ceilings: (line, task) to the best score that the data allow.
-        graphs: folders of the graphs that were scored, for neighbours, paths and complexes; what is found is kept in
-            the folder, so that they are needed once.
+        graphs: name to the folder of a graph that was scored, for neighbours, paths and complexes; what is found is
+            kept in ``folder``, so that they are needed once. Graphs that a suite built are in there.
         targets: TOML file of what was asked for; the first paragraph names what was missed.
         explorer: whether the page has the explorer; by default where its data are not too large.
         markdown: where to write a summary and the tables as Markdown too.
@@ -82,7 +82,7 @@ def write_report(
     asked = read_targets(targets) if targets is not None else []
     bench = open_bench_folder(folder)
     _check_ceilings(ceilings or {}, list(bench.units))
-    near = neighbourhoods_of(bench, graphs)
+    near = neighbourhoods_of(bench, graphs or {})
     tables = [*bench.tables(), *tables_within(bench, strata_of(bench, near))]
     statistics = benchmark_statistics(tables, draws=draws, seed=seed, ceilings=ceilings)
     reliability, abstention = reliability_table(bench), abstention_table(bench)
@@ -91,7 +91,7 @@ def write_report(
         write_text(bench.path / f"{name}.csv", table.to_csv(index=False, float_format="%.4g"))
     write = figure_writer(bench.path / "plots")
     verdicts = judge(asked, statistics)
-    command = _command(bench.path, draws, seed, ceilings or {}, graphs, targets, explorer, markdown)
+    command = _command(bench.path, draws, seed, ceilings or {}, graphs or {}, targets, explorer, markdown)
     told = {**bench.provenance, "command of figures and tables": command}
     if markdown is not None:
         write_text(markdown, _markdown(title, sentence(verdicts), statistics, told))
@@ -119,7 +119,8 @@ def _markdown(title: str, missed: str, statistics: pd.DataFrame, told: Mapping[s
         "What each source adds": source_tables(statistics),
         "Within strata of perturbations": strata_tables(statistics),
     }
-    return markdown_page(title, missed=missed, summary=summary_lines(statistics), tables=tables, told=told)
+    summary = summary_lines(statistics)
+    return markdown_page(title, missed=missed, summary=summary, notes=_HOW, tables=tables, told=told)
 
 
 def _explorer(tables: list[dict[str, Any]], wanted: bool | None) -> list[str]:
@@ -180,7 +181,7 @@ def _command(
     draws: int,
     seed: int,
     ceilings: Mapping[tuple[str, str], float],
-    graphs: Sequence[str | Path],
+    graphs: Mapping[str, str | Path],
     targets: str | Path | None,
     explorer: bool | None,
     markdown: str | Path | None,
@@ -188,7 +189,7 @@ def _command(
     words = ["gnnvcell", "report", str(path), "--draws", str(draws), "--seed", str(seed)]
     if ceilings:
         words += ["--ceiling", *(f"{line}:{task}={value:g}" for (line, task), value in ceilings.items())]
-    words += ["--graph", *map(str, graphs)] if graphs else []
+    words += ["--graph", *map(str, graphs.values())] if graphs else []
     words += ["--targets", str(targets)] if targets is not None else []
     words += {None: [], True: ["--explorer"], False: ["--no-explorer"]}[explorer]
     words += ["--markdown", str(markdown)] if markdown is not None else []

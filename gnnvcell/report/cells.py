@@ -78,8 +78,11 @@ def write_cell_report(
             "Scores by stratum": score_tables(statistics),
             "Real − control": difference_tables(statistics, "control"),
         }
-        text = markdown_page(title, missed=sentence(verdicts), summary=findings(statistics), tables=tables, told=told)
-        write_text(markdown, text)
+        missed, notes = sentence(verdicts), f"{_CENTRED} {_HOW}"
+        write_text(
+            markdown,
+            markdown_page(title, missed=missed, summary=findings(statistics), notes=notes, tables=tables, told=told),
+        )
     sections = [
         section("Scores by stratum", f"{tables_block(score_tables(statistics))}\n{paragraphs([_CENTRED, _HOW])}"),
         *targets_section(verdicts),

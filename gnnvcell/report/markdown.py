@@ -18,6 +18,7 @@ def markdown_page(
     *,
     missed: str,
     summary: Sequence[str],
+    notes: str,
     tables: Mapping[str, Sequence[DataTable]],
     told: Mapping[str, Any],
 ) -> str:
@@ -27,10 +28,11 @@ def markdown_page(
         title: its heading.
         missed: first paragraph; empty for none.
         summary: lines of it.
+        notes: how to read them.
         tables: heading to tables under it.
         told: provenance; its command comes first.
     """
-    parts = [f"# {title}", *([missed] if missed else []), "\n".join(f"- {line}" for line in summary)]
+    parts = [f"# {title}", *([missed] if missed else []), "\n".join(f"- {line}" for line in summary), notes]
     for heading, found in tables.items():
         parts += [f"## {heading}", *(_table(table) for table in found)] if found else []
     rows = "\n".join(f"- {name}: `{value}`" for name, value in provenance_rows(told))

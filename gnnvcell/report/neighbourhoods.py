@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnnvcell import keys
+from gnnvcell.bench.coalitions import is_part
 from gnnvcell.bench.folder import BenchFolder
-from gnnvcell.bench.run import load_graphs
 from gnnvcell.bench.units import Units
 from gnnvcell.errors import ConfigError, FileFormatError, did_you_mean
 from gnnvcell.files import open_text, write_text
@@ -89,23 +89,28 @@ def neighbourhoods(graph: GeneGraph, units: Units) -> dict[str, Neighbourhood]:
     return found
 
 
-def neighbourhoods_of(bench: BenchFolder, graphs: Sequence[str | Path]) -> Near:
-    """The neighbourhoods in the graphs that are given, and those that the folder keeps of graphs given before.
+def neighbourhoods_of(bench: BenchFolder, graphs: Mapping[str, str | Path]) -> Near:
+    """The neighbourhoods in the whole graphs that were scored: those that the folder keeps, and of others where the
+    graph is given or, from a suite, in the folder itself.
 
     Args:
         bench: a finished benchmark.
-        graphs: folders of saved graphs, named as in the benchmark.
+        graphs: name in the benchmark to the folder of a saved graph.
 
     Raises:
         ConfigError: a graph that was not scored, or another one of the same name.
     """
-    digests = {str(name): str(digest) for name, digest in dict(bench.provenance.get("graphs", {})).items()}
-    given = {name: _checked(name, graph, digests) for name, graph in load_graphs(graphs).items()}
+    scored = {str(run["graph"]) for run in bench.records if not is_part(str(run["graph"]))}
+    digests = {str(name): str(digest) for name, digest in bench.provenance.get("graphs", {}).items()}
+    given = {name: _checked(name, GeneGraph.load(folder), digests) for name, folder in graphs.items()}
     found: Near = {}
-    for name, digest in digests.items():
+    for name, digest in ((name, digest) for name, digest in digests.items() if name in scored):
         for (line, task), units in bench.units.items():
             path = bench.path / "neighbours" / name / f"{line}-{task}.json"
             kept = _load(path, digest, units) if path.exists() else None
+            built = bench.path / "graphs" / name
+            if kept is None and name not in given and built.is_dir():
+                given[name] = _checked(name, GeneGraph.load(built), digests)
             if kept is None and name in given:
                 kept = neighbourhoods(given[name], units)
                 _save(path, digest, kept)

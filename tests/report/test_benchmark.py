@@ -71,8 +71,9 @@ def small_graph() -> GeneGraph:
 def options(folder: Path) -> dict[str, Any]:
     return {
         "ceilings": {("sim", "de"): 0.9},
-        "graphs": [folder.parent / "g"],
+        "graphs": {"g": folder.parent / "g"},
         "targets": folder.parent / "targets.toml",
+        "markdown": folder.parent / "b.md",
     }
 
 
@@ -106,7 +107,7 @@ def test_headings_statistics_and_the_command(page: Path) -> None:
     ]  # fmt: skip
     folder = page.parent
     command = f"gnnvcell report {folder} --draws 200 --seed 0 --ceiling sim:de=0.9 --graph {folder.parent / 'g'}"
-    assert f"{command} --targets {folder.parent / 'targets.toml'}<" in text
+    assert f"{command} --targets {folder.parent / 'targets.toml'} --markdown {folder.parent / 'b.md'}<" in text
     assert "of ceiling" in text
     first = re.search(r"</h1>\n<p>(.*?)</p>", text)
     assert first
@@ -160,24 +161,56 @@ def test_pairs_in_the_explorer_are_those_of_the_runs(page: Path) -> None:
 
 def test_a_graph_is_needed_once_and_must_be_the_one_that_was_scored(page: Path, tmp_path: Path) -> None:
     bench = open_bench_folder(page.parent)
-    kept = neighbourhoods_of(bench, [])
-    assert kept == neighbourhoods_of(bench, [page.parent.parent / "g"])
+    kept = neighbourhoods_of(bench, {})
+    assert kept == neighbourhoods_of(bench, {"g": page.parent.parent / "g"})
     small_graph().save(tmp_path / "h")
     with pytest.raises(ConfigError, match="the graph 'h' was not scored"):
-        neighbourhoods_of(bench, [tmp_path / "h"])
+        neighbourhoods_of(bench, {"h": tmp_path / "h"})
     small_graph().subset(["P0", "T0"]).save(tmp_path / "g")
     with pytest.raises(ConfigError, match="the graph 'g' is not the one that was scored"):
-        neighbourhoods_of(bench, [tmp_path / "g"])
+        neighbourhoods_of(bench, {"g": tmp_path / "g"})
     file = page.parent / "neighbours" / "g" / "sim-de.json"
     before = file.read_text()
     file.write_text("{}")
     try:
         with pytest.raises(FileFormatError, match=r"sim-de.json is damaged[^$]*delete it"):
-            neighbourhoods_of(bench, [])
+            neighbourhoods_of(bench, {})
         file.write_text(before.replace(str(bench.provenance["graphs"]["g"]), "another"))
-        assert neighbourhoods_of(bench, []) == {}
+        assert neighbourhoods_of(bench, {}) == {}
     finally:
         file.write_text(before)
+
+
+def test_a_graph_that_the_suite_built_is_found_in_the_folder(page: Path, tmp_path: Path) -> None:
+    digest = small_graph().digest
+    folder = _folder.make_folder(tmp_path / "out", perturbations=12, digest=digest)
+    assert neighbourhoods_of(open_bench_folder(folder), {}) == {}
+    small_graph().save(folder / "graphs" / "g")
+    found = neighbourhoods_of(open_bench_folder(folder), {})
+    assert found["g", "sim", "de"]["P0"].neighbours == [("T0", {"string": 0.9})]
+
+
+def test_markdown_begins_with_what_was_missed_and_what_a_reader_would_quote(page: Path) -> None:
+    text = (page.parent.parent / "b.md").read_text()
+    first, second, *_ = text.split("\n\n")[1:]
+    assert first.startswith("Missed, 1 of 2 targets: knn, de, sim: at least 0.99")
+    lines = second.split("\n")
+    assert [re.sub(r"[+−]?\d\.\d+", "#", line) for line in lines[:4]] == [
+        "- sim: differential expression, AUROC within a gene: knn # (# to #), ridge # (# to #); chance is .5.",
+        "- sim: differential expression, real − rewired graph: knn # (# to #), ridge # (# to #).",
+        "- sim: differential expression, knn over ridge # (# to #).",
+        "- sim: differential expression, knn, each source alone: a # (# lost without it), b # (# lost without it).",
+    ]
+    assert len(lines) == 5
+    assert lines[4].startswith("- sim: differential expression, knn, real − rewired graph by ")
+    statistics = pd.read_csv(page.parent / "statistics.csv", keep_default_na=False)
+    ridge = statistics[
+        (statistics["kind"] == "score") & (statistics["model"] == "ridge") & (statistics["graph"] == "g")
+    ]
+    value = float(ridge[ridge["against"] == ""]["value"].iloc[0])
+    assert f"| ridge | **{value:.3f}** | " in text
+    assert "## Within strata of perturbations" in text
+    assert "- command of figures and tables: `gnnvcell report " in text
 
 
 def test_names_cannot_leave_the_data() -> None:

@@ -85,4 +85,4 @@ def test_the_command(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / "b-one.md").read_text().startswith("# T\n")
     assert "--markdown" in (suite / "cells" / "two" / "index.html").read_text()
     assert main(["report", str(page.parent), "--ceiling", "k562:de=.9"]) == 2
-    assert "--ceiling is for benchmarks on labels" in capsys.readouterr().err
+    assert "ceilings are for benchmarks on labels" in capsys.readouterr().err

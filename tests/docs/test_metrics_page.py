@@ -3,11 +3,16 @@
 import contextlib
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from gnnvcell.bench.cell_folder import CellFolder
+from gnnvcell.bench.cell_statistics import cell_statistics
+from gnnvcell.bench.cells import summarise_cells
 from gnnvcell.bench.contrasts import ArmScores, TableScores
 from gnnvcell.bench.published import HONEST
 from gnnvcell.bench.statistics import KINDS, benchmark_statistics
@@ -85,6 +90,23 @@ def test_columns_of_statistics(explained: set[str]) -> None:
 
     assert {*table.columns} - {"line", "task", "model", "graph", "against"} <= explained
     assert {*KINDS} <= explained
+
+
+def test_columns_of_statistics_of_cells(explained: set[str]) -> None:
+    rng = np.random.default_rng(0)
+    where = [("knn", "g", control, split) for control in ("real", "rewired") for split in (0, 1)]
+    rows = [
+        {"model": model, "graph": graph, "control": control, "split": split, "perturbation": name, "seconds": 1.0}
+        | dict(zip(SCORES, rng.random(len(SCORES)), strict=True))
+        for model, graph, control, split in where
+        for name in NAMES
+    ]
+    scores, strata = pd.DataFrame(rows), {"all": NAMES.tolist()}
+    folder = CellFolder(Path(), scores, summarise_cells(scores, {}), pd.DataFrame(), strata, {})
+    table = cell_statistics(folder, draws=10)
+
+    assert {*table.columns} - {"score", "model", "graph", "against"} <= explained
+    assert {*table["score"]} <= explained
 
 
 def test_controls(documents: dict[str, Any]) -> None:

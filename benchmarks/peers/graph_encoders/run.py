@@ -113,12 +113,14 @@ def arms(graph: GeneGraph, controls: Sequence[str], seeds: int) -> Iterator[tupl
 def score(arguments: argparse.Namespace, store: RunStore, tables: Sequence[EffectTable]) -> pd.DataFrame:
     """Fit with what was chosen; one row per run."""
     graph = GeneGraph.load(arguments.graph)
-    chosen = json.loads((arguments.out / "chosen.json").read_text(encoding="utf-8"))
-    rows = []
+    chosen, rows = json.loads((arguments.out / "chosen.json").read_text(encoding="utf-8")), []
     for control, seed, arm in arms(graph, arguments.controls, arguments.seeds):
         for name, table in ((name, table) for table in tables for name in arguments.models):
             line, task = table.context, TASK_NAMES[table.kind]
-            settings = chosen[arguments.settings_of or f"{line} {task}"].get(network_of(name), {})
+            source = arguments.settings_of or f"{line} {task}", arguments.settings_like or network_of(name)
+            settings = chosen.get(source[0], {}).get(source[1])
+            if settings is None:
+                raise SystemExit(f"nothing was chosen for {source[1]} on {source[0]}: run with --tune first")
             key = digest_of(["score", line, task, name, settings, graph.digest, control, seed])
             done = store.get(key)
             run = done or store.put(key, fitted(made(name, settings), UnseenPerturbation(table), arm, seed))
@@ -158,7 +160,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["dir"])
     parser.add_argument("--controls", nargs="*", default=["rewired", "permuted"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--settings-of", help="use what was chosen for another table, such as 'k562 dir'")
+    parser.add_argument("--settings-of", help="use what was chosen on another table, such as 'k562 dir'")
+    parser.add_argument("--settings-like", help="use what was chosen for another layer, such as graph_conv")
     parser.add_argument("--tune", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -22,8 +22,8 @@ NAMES = {
 
 
 def random_graph() -> MessageGraph:
-    """Edges of three kinds, in order of kind and dst, each once and both ways: the degrees that GCN divides by are those
-    of src and dst in DGL and those of dst alone in PyTorch Geometric, and only then the same.
+    """Edges of three kinds, in order of kind and dst, each once and both ways: GCN divides by the out-degree of src and
+    the in-degree of dst in DGL, and by in-degrees alone in PyTorch Geometric, which are the same only then.
     """
     kind, src, dst = torch.randint(KINDS, (EDGES,)), *torch.randint(NODES, (2, EDGES))
     one, other = (kind * NODES + dst) * NODES + src, (kind * NODES + src) * NODES + dst

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 
 from gnnvcell.bench.folder import open_bench_folder
-from gnnvcell.bench.schedule import Schedule
 from gnnvcell.bench.suite import Suite, run_suite
 from gnnvcell.bench.suite_config import SuiteConfig, read_suite
 from gnnvcell.cli.main import main
@@ -163,41 +161,6 @@ def running(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-@dataclass(frozen=True)
-class _Arm:
-    group: str
-    name: str
-
-
-@dataclass(frozen=True)
-class _Job:
-    arm: Any
-    key: str
-
-    @property
-    def where(self) -> dict[str, Any]:
-        return {}
-
-    def run(self) -> dict[str, Any]:
-        return {}
-
-
-def test_a_process_stays_with_its_graph_and_helps_at_last() -> None:
-    jobs = [(i, _Job(_Arm(group, name), str(i))) for i, (group, name) in enumerate(["ax", "ax", "ay", "bx", "az"])]
-    schedule = Schedule(jobs)
-    assert schedule.units == 4
-    given: list[tuple[str, list[int]]] = []
-    takers = {name: schedule.start() for name in ("first", "second")}
-
-    def give(name: str) -> bool:
-        return schedule.give(takers[name], lambda unit: given.append((name, [place for place, _ in unit])))
-
-    for name in ("first", "second", "first", "second"):
-        assert give(name)
-    assert given == [("first", [0, 1]), ("second", [3]), ("first", [2]), ("second", [4])]
-    assert not give("first")
 
 
 def test_the_smoke_suite_is_well_formed_and_so_are_the_others() -> None:

@@ -187,7 +187,7 @@ def differences(rows: pd.DataFrame, first: str) -> str:
 def report(arguments: argparse.Namespace) -> str:
     """The page."""
     rows, ceiling, mean_cell = collected(arguments)
-    named = ("steps", "lr", "width", "cells", "genes", "targets", "cells_per_target", "seeds")
+    named = ("steps", "lr", "width", "cells", "genes", "targets", "cells_per_target", "first", "seeds")
     given = " ".join(f"--{name.replace('_', '-')} {getattr(arguments, name):g}" for name in named)
     seeds, held_out = seeds_of(arguments), rows[rows["model"] == BASELINES[0]].groupby("split").size().iloc[0]
     about = (

@@ -210,27 +210,27 @@ by_support
 # %% [markdown]
 # ## 7. Why?
 #
-# Take a prediction that came true, delete edges of the graph and predict again, without fitting anew: the paths whose
-# deletion takes the prediction away carry it. Deleted together they are held against as many random edges at the same
-# distance. kNN is explained here, because its prediction is a sum over measured neighbours; propagation goes the same
-# way, and spreads over more paths.
+# Take the knock-down that is predicted best and a gene for which that came true, delete edges of the graph and
+# predict again, without fitting anew: the paths whose deletion takes the prediction away carry it. Deleted together
+# they are held against as many random edges at the same distance. kNN is explained here, because its prediction is a
+# sum over measured neighbours; propagation goes the same way, and spreads over more paths.
 #
 # ```
-# gnnvcell screen explain knn --data world/cells.h5ad --graph world/graph --hold-out GEN0271 --target GEN0271 \
-#     --gene GEN0277 --out why
+# gnnvcell screen explain knn --data world/cells.h5ad --graph world/graph --hold-out GEN0162 --target GEN0162 \
+#     --gene GEN0263 --out why
 # ```
 
 # %%
 from gnnvcell.report.explain_charts import explanation_chart
 from gnnvcell.screens.explain import ExplainConfig, explain
 
+target = str(scores["pearson_delta"].idxmax())
 knn = models["knn", "real"]
-values = knn.predict(truth.perturbations).values
-came_true = np.where(scored & (values * truth.values > 0), np.minimum(np.abs(values), np.abs(truth.values)), 0.0)
-row, column = np.unravel_index(came_true.argmax(), came_true.shape)
-target, gene = str(truth.perturbations[row]), str(truth.genes[column])
+values, true = knn.predict([target]).values[0], truth.values[truth.perturbations == target][0]
+came_true = np.where(values * true > 0, np.minimum(np.abs(values), np.abs(true)), 0.0)
+gene = str(truth.genes[came_true.argmax()])
 why = explain(knn, target, gene, config=ExplainConfig(tested=20, beam=3))
-print(f"{gene} under {target}: predicted {why.predicted:+.2f}, true {truth.values[row, column]:+.2f}")
+print(f"{gene} under {target}: predicted {why.predicted:+.2f}, true {true[came_true.argmax()]:+.2f}")
 together, random = why.fidelity["effect"], why.fidelity["random_mean"]
 print(f"the paths deleted together take away {together:+.2f}, random ones {random:+.2f}")
 why.paths[["path", "end", "relations", "carried", "share"]].round(3)
@@ -242,26 +242,26 @@ explanation_chart(why, width=9.0)
 # ## 8. Which gene?
 #
 # The other way round: a change of expression is wanted, and the gene is asked for. The goal here is the measured
-# effect of a held-out knock-down, whose name the screen should give. The gallery is every gene of the screen; the
-# model has seen none of the held-out ones.
+# effect of that same held-out knock-down, whose name the screen should give. The gallery is every gene of the screen;
+# the model has seen none of the held-out ones.
 
 # %%
 from gnnvcell.report.screen_charts import target_chart
 from gnnvcell.screens.goal import Goal
 from gnnvcell.screens.target import target_screen
 
-wanted = str(scores["pearson_delta"].idxmax())
-screen = target_screen(model, Goal.of_effect(truth, wanted), truth.genes)
-rank = int(screen.table.set_index("perturbation").loc[wanted, "rank"])
-print(f"{wanted} is number {rank} of {len(screen.table)} candidates; {len(screen.abstained)} have no support")
+screen = target_screen(model, Goal.of_effect(truth, target), truth.genes)
+rank = int(screen.table.set_index("perturbation").loc[target, "rank"])
+print(f"{target} is number {rank} of {len(screen.table)} candidates; {len(screen.abstained)} have no support")
 screen.table[["rank", "perturbation", "score", "size", "support"]].head(8).round(3)
 
 # %%
-target_chart(screen.table, goal=f"effect of {wanted}", width=9.0)
+target_chart(screen.table, goal=f"effect of {target}", width=9.0)
 
 # %% [markdown]
-# Genes that act together look alike to the graph, and to the cell. And this knock-down was chosen because it is
-# predicted best; over all held-out ones:
+# Genes that act together look alike to the graph and to the cell: a partner in the same complex, as section 7 shows
+# one, scores like the gene itself. And this knock-down was chosen because it is predicted best; over all held-out
+# ones:
 
 # %%
 ranks = []

@@ -114,8 +114,8 @@ def test_uncertainty(found: dict[str, Any]) -> None:
 
 
 def test_explanation_and_target_screen(found: dict[str, Any]) -> None:
-    assert found["why"]["share"] > 0.5
-    assert found["why"]["effect"] > found["why"]["random_mean"] + 0.1
+    assert found["why"]["share"] > 0.25
+    assert found["why"]["effect"] > found["why"]["random_mean"] + 2 * found["why"]["random_sd"]
     assert np.median(found["ranks"]) < 0.15 * found["candidates"]
 
 

@@ -77,6 +77,8 @@ def open_cell_folder(folder: str | Path) -> CellFolder:
 def _table(path: Path) -> pd.DataFrame:
     require_file(path)
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys((*WHERE, "perturbation", "stratum"), str), keep_default_na=True)
+        # A stratum is called "null", which pandas would take for a missing value.
+        names = dict.fromkeys((*WHERE, "perturbation", "stratum"), str)
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=["", "nan"])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} is damaged", expected="CSV", found=str(error), remedy=_AGAIN) from error

@@ -54,6 +54,7 @@ def cell_statistics(folder: CellFolder, *, draws: int = 2000, seed: int = 0, lev
         real graphs ``floor``, ``ceiling`` and ``of_ceiling``, the score with 0 at the floor and 1 at the ceiling: the
         floor is the same model's score on permuted graphs where these were run, else that of predicting no change (0
         for correlations, .5 for retrieval); the ceiling is half of a perturbation's cells as a prediction of the rest.
+        NaN where the floor is as good as the ceiling, as it is for perturbations without an effect.
 
     Raises:
         DataError: an arm lacks a perturbation or a draw that others have.
@@ -146,7 +147,9 @@ def _between_floor_and_ceiling(frame: pd.DataFrame, folder: CellFolder) -> pd.Da
         stratum, score = row["stratum"], row["score"]
         floor = permuted.get(_arm(row), _no_change(folder, stratum, score))
         ceiling = float(tops[score].get(stratum, float("nan"))) if score in tops else float("nan")
-        bounds.append((floor, ceiling, rescaled({score: row["value"]}, {score: floor}, {score: ceiling})[score]))
+        share = rescaled({score: row["value"]}, {score: floor}, {score: ceiling})[score]
+        room = ceiling < floor if score in ERRORS else ceiling > floor
+        bounds.append((floor, ceiling, share if room else float("nan")))
     return frame.assign(**dict(zip(("floor", "ceiling", "of_ceiling"), zip(*bounds, strict=True), strict=True)))
 
 

@@ -22,6 +22,7 @@ _NAMES = {
     "pearson_delta": ("r", 1.0, 3),
     "centred_retrieval": ("centred retrieval", 1.0, 3),
 }
+HEADLINES = ("mse_delta", "centred_pearson_delta")  # with intervals and bounds, and drawn
 Row = dict[Any, Any]
 
 
@@ -31,19 +32,17 @@ def shown_scores(statistics: pd.DataFrame) -> dict[str, tuple[str, float, int]]:
 
 
 def score_tables(statistics: pd.DataFrame) -> list[DataTable]:
-    """One table per stratum: every model on every whole graph, its scores with intervals, and where they lie between
-    floor and ceiling.
+    """One table per stratum: every model on every whole graph; of error and centred r also the interval, the floor, and
+    the score with 0 at the floor and 1 at the ceiling, which stands in the caption.
 
     Args:
         statistics: what ``cell_statistics`` returns.
     """
-    tables = []
-    real = _records(statistics, "score", "")
-    scores = shown_scores(statistics)
+    real, scores = _records(statistics, "score", ""), shown_scores(statistics)
     header = ["model", "graph"]
-    for name, _, _ in scores.values():
-        header += [name, "95% interval"]
-    header += [f"{name}: floor to ceiling" for name, _, _ in list(scores.values())[:2]]
+    for score, (name, _, _) in scores.items():
+        header += [name, "95% interval", "floor", "of ceiling"] if score in HEADLINES else [name]
+    tables = []
     for stratum in unique(row["stratum"] for row in real):
         found = {(row["model"], row["graph"], row["score"]): row for row in real if row["stratum"] == stratum}
         best = {score: _best([row for row in found.values() if row["score"] == score]) for score in scores}
@@ -52,11 +51,10 @@ def score_tables(statistics: pd.DataFrame) -> list[DataTable]:
             cells: list[str | Cell] = [model, graph]
             for score, shown in scores.items():
                 row = found.get((model, graph, score))
-                cells += ["–", "–"] if row is None else [_cell(row, best[score], shown), _interval(row, shown)]
-            cells += [_of_ceiling(found.get((model, graph, score)), shown) for score, shown in list(scores.items())[:2]]
+                width = 4 if score in HEADLINES else 1
+                cells += ["–"] * width if row is None else _cells(row, best[score], shown)[:width]
             rows.append(cells)
-        count = next(iter(found.values()))["perturbations"]
-        tables.append(DataTable(f"{_stratum(stratum)} ({count} perturbations)", header, rows))
+        tables.append(DataTable(_caption(stratum, list(found.values()), scores), header, rows))
     return tables
 
 
@@ -116,10 +114,10 @@ def lookup_of(bench: CellFolder) -> Lookup:
     scores = bench.scores[~bench.scores["graph"].map(is_part)]
     by_arm: Any = scores.groupby(["model", "graph", "control", "perturbation"], sort=False)
     means = by_arm[["mse_delta", "centred_pearson_delta", "mse_of_no_change"]].mean()
-    names = bench.strata[ALL]
-    first = tuple(means.index[0][:3])
-    columns: dict[str, Any] = {"MSE of no change": 1e3 * means.loc[first, "mse_of_no_change"].loc[names]}
     arms = unique(tuple(index[:3]) for index in means.index)
+    means = means.sort_index()
+    names = bench.strata[ALL]
+    columns: dict[str, Any] = {"MSE of no change": 1e3 * means.loc[arms[0]]["mse_of_no_change"].loc[names]}
     several = len({graph for _, graph, _ in arms if graph != "-"}) > 1
     for model, graph, control in arms:
         if control != "real":
@@ -129,7 +127,7 @@ def lookup_of(bench: CellFolder) -> Lookup:
         error, r = here["mse_delta"], here["centred_pearson_delta"]
         columns |= {f"{name}: MSE": 1e3 * error, f"{name}: centred r": r}
         if (model, graph, DEGREE_MATCHED) in arms:
-            on_control = means.loc[(model, graph, DEGREE_MATCHED), "mse_delta"].loc[names]
+            on_control = means.loc[(model, graph, DEGREE_MATCHED)]["mse_delta"].loc[names]
             columns[f"{name}: MSE, real − {DEGREE_MATCHED}"] = 1e3 * (error - on_control)
     groups = {stratum: set(members) for stratum, members in bench.strata.items() if stratum != ALL}
     strata = {name: ", ".join(one for one, members in groups.items() if name in members) for name in names}
@@ -168,13 +166,15 @@ def _interval(row: Row, shown: tuple[str, float, int], *, signed: bool = False) 
     return f"{_number(row['low'], shown, signed=signed)} to {_number(row['high'], shown, signed=signed)}"
 
 
-def _cell(row: Row, best: float, shown: tuple[str, float, int]) -> Cell:
-    return Cell(_number(row["value"], shown), best=bool(row["value"] == best))
+def _cells(row: Row, best: float, shown: tuple[str, float, int]) -> list[str | Cell]:
+    """Value, interval, floor and the share of the way from there to the ceiling."""
+    share = f"{row['of_ceiling']:.0%}".replace("-", "−") if np.isfinite(row["of_ceiling"]) else "–"
+    value = Cell(_number(row["value"], shown), best=bool(row["value"] == best))
+    return [value, _interval(row, shown), _number(row["floor"], shown), share]
 
 
-def _of_ceiling(row: Row | None, shown: tuple[str, float, int]) -> str:
-    """Floor, ceiling and the share of the way between them."""
-    if row is None or not np.isfinite(row["of_ceiling"]):
-        return "–"
-    share = f"{row['of_ceiling']:.0%}".replace("-", "−")
-    return f"{share} of {_number(row['floor'], shown)} to {_number(row['ceiling'], shown)}"
+def _caption(stratum: str, rows: list[Row], scores: Mapping[str, tuple[str, float, int]]) -> str:
+    tops = {row["score"]: row["ceiling"] for row in rows if row["score"] in HEADLINES and np.isfinite(row["ceiling"])}
+    texts = [f"{scores[score][0]} {_number(top, scores[score])}" for score, top in tops.items()]
+    ceiling = f"; ceiling: {', '.join(texts)}" if texts else ""
+    return f"{_stratum(stratum)} ({rows[0]['perturbations']} perturbations{ceiling})"

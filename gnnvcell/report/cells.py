@@ -6,20 +6,19 @@ from typing import Any
 
 import pandas as pd
 
-from gnnvcell.bench.cell_folder import ALL, CellFolder, open_cell_folder
-from gnnvcell.bench.cell_statistics import cell_statistics
+from gnnvcell.bench.cell_folder import CellFolder, open_cell_folder
+from gnnvcell.bench.cell_statistics import ERRORS, cell_statistics
 from gnnvcell.bench.coalitions import is_part
 from gnnvcell.bench.published import format_published
 from gnnvcell.bench.targets import judge, read_targets, sentence
 from gnnvcell.files import write_text
-from gnnvcell.report.cell_tables import difference_tables, findings, lookup_of, score_tables, shown_scores
+from gnnvcell.report.cell_tables import HEADLINES, difference_tables, findings, lookup_of, score_tables, shown_scores
 from gnnvcell.report.figures import FigureWriter, figure_writer
 from gnnvcell.report.html import DataTable, document, folded, paragraphs, section, tables_block
 from gnnvcell.report.interval_chart import Interval, interval_chart
 from gnnvcell.report.lookup import lookup_block
 from gnnvcell.report.markdown import markdown_page
 from gnnvcell.report.provenance import provenance_rows
-from gnnvcell.report.scores import unique
 from gnnvcell.report.targets_section import targets_section
 
 _HOW = (
@@ -97,32 +96,33 @@ def write_cell_report(
 
 
 def _controls(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
-    """Real minus control by stratum: a figure for each score, and numbers."""
+    """Real minus control by stratum: a figure for error and for centred r, and numbers."""
     rows: list[dict[Any, Any]] = statistics[statistics["kind"] == "control"].to_dict(orient="records")
+    rows = [row for row in rows if not is_part(row["graph"])]
     if not rows:
         return []
+    several = len({row["graph"] for row in rows}) > 1
     figures = []
-    for control in unique(row["against"] for row in rows):
-        for score, (name, factor, _) in shown_scores(statistics).items():
-            part = [row for row in rows if (row["against"], row["score"]) == (control, score)]
-            several = len({row["graph"] for row in part}) > 1
-            intervals = [
-                Interval(
-                    row["stratum"] if row["stratum"] != ALL else "all perturbations",
-                    row["graph"] if several else row["model"],
-                    row["model"],
-                    *(factor * row[number] for number in ("value", "low", "high")),
-                )
-                for row in part
-            ]
-            better = "below" if score.startswith("mse") else "above"
-            caption = (
-                f"{name}: real minus {control} graph, paired by perturbation and draw; {better} 0 the real graph is "
-                "the better one. 95% intervals; dashed: no difference. Numbers: statistics.csv, kind control."
+    for score, (name, factor, _) in shown_scores(statistics).items():
+        if score not in HEADLINES:
+            continue
+        intervals = [
+            Interval(
+                f"real − {row['against']}{', ' + row['graph'] if several else ''}",
+                row["stratum"],
+                row["model"],
+                *(factor * row[number] for number in ("value", "low", "high")),
             )
-            label = f"{name}, real − {control}"
-            draw = lambda width, i=intervals, x=label: interval_chart(i, width=width, label=x, null=0.0)  # noqa: E731
-            figures.append(write(draw, f"control-{control}-{score}", caption))
+            for row in rows
+            if row["score"] == score
+        ]
+        better = "below" if score in ERRORS else "above"
+        caption = (
+            f"{name}: real minus control graph, by stratum, paired by perturbation and draw; {better} 0 the real graph "
+            "is the better one. 95% intervals; dashed: no difference. Numbers: statistics.csv, kind control."
+        )
+        draw = lambda width, i=intervals, x=name: interval_chart(i, width=width, label=x, null=0.0)  # noqa: E731
+        figures.append(write(draw, f"control-{score}", caption))
     numbers = folded("The same in numbers", tables_block(difference_tables(statistics, "control")))
     return [section("Real graph against random graphs", "\n".join([*figures, numbers]))]
 

@@ -69,6 +69,9 @@ def test_scores_and_differences_by_hand(folder: Path) -> None:
     none = found.loc[("score", "all", "mse_delta", "no_change", "")]
     assert none["floor"] == pytest.approx(8e-3)  # its graph has no permuted one: that of no change
     assert found.loc[("score", "all", "pearson_delta", "no_change", ""), "floor"] == 0.0
+    # A correlation of 0 as the ceiling, no better than the floor: no room between them.
+    assert np.isnan(found.loc[("score", "all", "pearson_delta", "knn", ""), "of_ceiling"])
+    assert found.loc[("score", "null", "mse_delta", "knn", ""), "ceiling"] == pytest.approx(5e-4)
 
 
 def test_intervals_hold_the_variance_of_perturbations_and_of_draws(folder: Path) -> None:

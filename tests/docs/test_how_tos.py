@@ -1,14 +1,19 @@
 """The how-tos are run as they stand: files that they show are written, commands and Python run in their order."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 
 from gnnvcell.cli.main import main
+from gnnvcell.data import Cells
+from gnnvcell.data.check import check_cells
+from gnnvcell.genes import GeneVocab
 from gnnvcell.models import MODELS
 
 
@@ -73,6 +78,26 @@ def test_own_data(
     scores = pd.read_csv(tmp_path / "scores" / "ours" / "scores.csv", index_col=0)
     assert scores.loc["pearson_delta", "prediction"] > 0.9
     assert "pass the ceiling" in printed
+
+
+def test_problems_that_own_data_names_are_what_check_says(documents: dict[str, Any]) -> None:
+    rows = documents["docs/own_data.md"].text.partition("| it says |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `([^`]+)`", rows, re.MULTILINE)
+    labels = np.repeat(["ctrl", "A", "B"], [40, 40, 10])
+    counts = np.random.default_rng(0).poisson(20.0, size=(90, 12)).astype(np.float32)
+    batch = np.where(labels == "B", "second", "first")
+    cases = {"no cell is a control": (np.where(labels == "ctrl", "C", labels), counts)}
+    cases |= {"sound values": (labels, counts), "scaled": (labels, counts * 1.3), "z-scores": (labels, counts - 20)}
+
+    names, said = pd.Index([f"cell{i}" for i in range(90)]), ""
+    for perturbation, values in cases.values():
+        adata = ad.AnnData(values, obs=pd.DataFrame({"perturbation": perturbation, "batch": batch}, index=names))
+        adata.var_names = [f"ENSG{i:011}" for i in range(12)]
+        report = check_cells(Cells.of(adata), GeneVocab.from_symbols(["A", "B"]), progress=False)
+        said += str(report)
+
+    assert len(named) == 7
+    assert [text for text in named if text not in said] == []
 
 
 def test_own_model(documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ def follow(document: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict
     return session
 
 
+@pytest.mark.slow
 def test_own_graph(
     documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_own_graph(
     assert "rewired" in (tmp_path / "bench" / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_own_data(
     documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +102,7 @@ def test_problems_that_own_data_names_are_what_check_says(documents: dict[str, A
     assert [text for text in named if text not in said] == []
 
 
+@pytest.mark.slow
 def test_own_model(documents: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODELS, "_items", dict(MODELS._items))  # the model of the document goes with the test
 

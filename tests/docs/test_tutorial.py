@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Runs the cells as the notebook is made, and gives what the tests look at.
 _RUN = """
 import json, sys

@@ -78,7 +78,7 @@ def _table(path: Path) -> pd.DataFrame:
     require_file(path)
     try:
         # A stratum is called "null", which pandas would take for a missing value.
-        names = dict.fromkeys((*WHERE, "perturbation", "stratum"), str)
+        names: Any = dict.fromkeys((*WHERE, "perturbation", "stratum"), str)
         return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=["", "nan"])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path} is damaged", expected="CSV", found=str(error), remedy=_AGAIN) from error

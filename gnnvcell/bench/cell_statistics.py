@@ -97,7 +97,8 @@ def _arms(scores: pd.DataFrame) -> dict[Where, pd.DataFrame]:
 
 def _matrix(table: pd.DataFrame, score: str, names: list[str]) -> NDArray[np.float64]:
     """(splits, perturbations) of a score."""
-    return table[score].unstack("perturbation")[names].to_numpy(dtype=np.float64)
+    column: Any = table[score]
+    return column.unstack("perturbation")[names].to_numpy(dtype=np.float64)
 
 
 def _comparisons(values: Mapping[Where, NDArray]) -> Iterator[_Terms]:
@@ -138,7 +139,7 @@ def _between_floor_and_ceiling(frame: pd.DataFrame, folder: CellFolder) -> pd.Da
     """Columns ``floor``, ``ceiling`` and ``of_ceiling`` of scores on real graphs."""
     rows = frame.to_dict(orient="records")
     permuted = {_arm(row): row["value"] for row in rows if (row["kind"], row["against"]) == ("score", PERMUTED)}
-    tops = folder.summary[folder.summary["model"] == CEILING].set_index("stratum")
+    tops: Any = folder.summary[folder.summary["model"] == CEILING].set_index("stratum")
     bounds = []
     for row in rows:
         if (row["kind"], row["against"]) != ("score", ""):
@@ -160,6 +161,6 @@ def _arm(row: Mapping[Any, Any]) -> tuple[Any, ...]:
 def _no_change(folder: CellFolder, stratum: str, score: str) -> float:
     """The score of predicting that nothing changes."""
     if score in ERRORS:
-        inside = folder.scores["perturbation"].isin(folder.strata[stratum])
-        return float(folder.scores[inside].drop_duplicates(["split", "perturbation"])[_NO_CHANGE].mean())
+        inside: Any = folder.scores[folder.scores["perturbation"].isin(folder.strata[stratum])]
+        return float(inside.drop_duplicates(["split", "perturbation"])[_NO_CHANGE].mean())
     return 0.5 if score == "centred_retrieval" else 0.0

@@ -8,6 +8,7 @@ import pandas as pd
 
 from gnnvcell.bench.cell_folder import ALL, CellFolder
 from gnnvcell.bench.cell_statistics import ERRORS, SCORES
+from gnnvcell.bench.cells import NO_GRAPH
 from gnnvcell.bench.coalitions import is_part
 from gnnvcell.report.html import Cell, DataTable
 from gnnvcell.report.lookup import Lookup
@@ -39,7 +40,8 @@ def score_tables(statistics: pd.DataFrame) -> list[DataTable]:
         statistics: what ``cell_statistics`` returns.
     """
     real, scores = _records(statistics, "score", ""), shown_scores(statistics)
-    header = ["model", "graph"]
+    several = len({row["graph"] for row in real} - {NO_GRAPH}) > 1
+    header = ["model", "graph"] if several else ["model"]
     for score, (name, _, _) in scores.items():
         header += [name, "95% interval", "floor", "of ceiling"] if score in HEADLINES else [name]
     tables = []
@@ -48,7 +50,7 @@ def score_tables(statistics: pd.DataFrame) -> list[DataTable]:
         best = {score: _best([row for row in found.values() if row["score"] == score]) for score in scores}
         rows: list[list[str | Cell]] = []
         for model, graph in unique((model, graph) for model, graph, _ in found):
-            cells: list[str | Cell] = [model, graph]
+            cells: list[str | Cell] = [model, graph] if several else [model]
             for score, shown in scores.items():
                 row = found.get((model, graph, score))
                 width = 4 if score in HEADLINES else 1
@@ -93,12 +95,12 @@ def findings(statistics: pd.DataFrame) -> list[str]:
     real = [row for row in _records(statistics, "score", "") if row["score"] == "mse_delta"]
     controls = {
         (row["stratum"], row["model"], row["graph"]): row["value"]
-        for row in statistics[statistics["against"] == DEGREE_MATCHED].to_dict(orient="records")
-        if (row["kind"], row["score"]) == ("score", "mse_delta")
+        for row in _records(statistics, "score", DEGREE_MATCHED)
+        if row["score"] == "mse_delta"
     }
     for stratum in unique(row["stratum"] for row in real):
         best = min((row for row in real if row["stratum"] == stratum), key=lambda row: row["value"])
-        where = best["model"] + ("" if best["graph"] == "-" else f" on {best['graph']}")
+        where = best["model"] + ("" if best["graph"] == NO_GRAPH else f" on {best['graph']}")
         on_control = controls.get((stratum, best["model"], best["graph"]))
         text = f"{_stratum(stratum)}: smallest error {1e3 * best['value']:.2f}e-3 ({where})"
         text += "" if on_control is None else f", {1e3 * on_control:.2f}e-3 on rewired graphs"
@@ -118,11 +120,11 @@ def lookup_of(bench: CellFolder) -> Lookup:
     means = means.sort_index()
     names = bench.strata[ALL]
     columns: dict[str, Any] = {"MSE of no change": 1e3 * means.loc[arms[0]]["mse_of_no_change"].loc[names]}
-    several = len({graph for _, graph, _ in arms if graph != "-"}) > 1
+    several = len({graph for _, graph, _ in arms if graph != NO_GRAPH}) > 1
     for model, graph, control in arms:
         if control != "real":
             continue
-        name = f"{model}, {graph}" if several and graph != "-" else model
+        name = f"{model}, {graph}" if several and graph != NO_GRAPH else model
         here = means.loc[(model, graph, control)].loc[names]
         error, r = here["mse_delta"], here["centred_pearson_delta"]
         columns |= {f"{name}: MSE": 1e3 * error, f"{name}: centred r": r}
@@ -138,7 +140,7 @@ def lookup_of(bench: CellFolder) -> Lookup:
 
 def _records(statistics: pd.DataFrame, kind: str, against: str | None) -> list[Row]:
     """Comparisons of a kind on whole graphs."""
-    rows: list[Row] = statistics[statistics["kind"] == kind].to_dict(orient="records")
+    rows = [row for row in statistics.to_dict(orient="records") if row["kind"] == kind]
     return [row for row in rows if not is_part(row["graph"]) and against in (None, row["against"])]
 
 
@@ -168,7 +170,7 @@ def _interval(row: Row, shown: tuple[str, float, int], *, signed: bool = False) 
 
 def _cells(row: Row, best: float, shown: tuple[str, float, int]) -> list[str | Cell]:
     """Value, interval, floor and the share of the way from there to the ceiling."""
-    share = f"{row['of_ceiling']:.0%}".replace("-", "−") if np.isfinite(row["of_ceiling"]) else "–"
+    share = f"{round(row['of_ceiling'], 2) + 0.0:.0%}".replace("-", "−") if np.isfinite(row["of_ceiling"]) else "–"
     value = Cell(_number(row["value"], shown), best=bool(row["value"] == best))
     return [value, _interval(row, shown), _number(row["floor"], shown), share]
 

@@ -97,7 +97,7 @@ def write_cell_report(
 
 def _controls(statistics: pd.DataFrame, write: FigureWriter) -> list[str]:
     """Real minus control by stratum: a figure for error and for centred r, and numbers."""
-    rows: list[dict[Any, Any]] = statistics[statistics["kind"] == "control"].to_dict(orient="records")
+    rows = [row for row in statistics.to_dict(orient="records") if row["kind"] == "control"]
     rows = [row for row in rows if not is_part(row["graph"])]
     if not rows:
         return []
@@ -133,7 +133,7 @@ def _models(statistics: pd.DataFrame) -> list[str]:
 
 
 def _published(bench: CellFolder) -> str:
-    whole = bench.published[~bench.published["graph"].map(is_part)]
+    whole: Any = bench.published[~bench.published["graph"].map(is_part)]
     lines = format_published(whole).split("\n")
     head, _, *rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
     return section("Scores as bio-JEPA publishes them", folded("Table", tables_block([DataTable("", head, rows)])))

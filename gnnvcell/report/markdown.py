@@ -54,7 +54,7 @@ def summary_lines(statistics: pd.DataFrame) -> list[str]:
 
 
 def _lines(statistics: pd.DataFrame, line: str, task: str) -> list[str]:
-    here = statistics[(statistics["line"] == line) & (statistics["task"] == task)]
+    here: Any = statistics[(statistics["line"] == line) & (statistics["task"] == task)]
     scores = sorted(_whole(rows_of(here, "score", against="")), key=lambda row: -row["value"])
     best, control = scores[0], main_control(here)
     where, title = (best["model"], best["graph"]), panel_title(line, task)
@@ -77,7 +77,7 @@ def _lines(statistics: pd.DataFrame, line: str, task: str) -> list[str]:
 
 def _sources(here: pd.DataFrame, title: str, model: str, graph: str) -> list[str]:
     """Each source alone, and what is lost without it."""
-    own = here[(here["model"] == model) & here["graph"].str.startswith(f"{graph}/")]
+    own: Any = here[(here["model"] == model) & here["graph"].str.startswith(f"{graph}/")]
     alone = [row for row in rows_of(own, "score", against="") if is_single(row["graph"])]
     if not alone:
         return []

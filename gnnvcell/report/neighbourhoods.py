@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from gnnvcell import keys
 from gnnvcell.bench.coalitions import is_part
@@ -21,6 +22,7 @@ from gnnvcell.files import open_text, write_text
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.measured_neighbours import measured_neighbours
 from gnnvcell.models.relations import gene_relations, is_gene_gene
+from gnnvcell.models.targets import target_matrix
 from gnnvcell.perturbation import Perturbation
 from gnnvcell.screens.hops import HopGraph
 
@@ -82,7 +84,7 @@ def neighbourhoods(graph: GeneGraph, units: Units) -> dict[str, Neighbourhood]:
         near = _neighbours(links, starts, ends)
         found[name] = Neighbourhood(
             int(counts[place]),
-            None if partners is None else name in partners,
+            None if partners is None else bool(partners[place]),
             near[:NEIGHBOURS],
             _paths(hops, starts, ends, in_reach),
         )
@@ -182,7 +184,7 @@ def _neighbours(
 
 
 def _paths(
-    hops: HopGraph, starts: Sequence[int], ends: Mapping[int, str], in_reach: np.ndarray
+    hops: HopGraph, starts: Sequence[int], ends: Mapping[int, str], in_reach: NDArray[np.bool_]
 ) -> list[tuple[list[str], float]]:
     """The strongest ways of two hops to measured perturbations that are not one hop away."""
     best: dict[int, tuple[float, int, int]] = {}
@@ -199,8 +201,8 @@ def _paths(
     return [([hops.name(a), hops.name(b), hops.name(end)], round(value, 4)) for end, (value, a, b) in ranked]
 
 
-def _partners(graph: GeneGraph, units: Units) -> set[str] | None:
-    """Held-out perturbations that share a complex of the Gene Ontology with a training perturbation."""
+def _partners(graph: GeneGraph, units: Units) -> NDArray[np.bool_] | None:
+    """(held-out,) whether a perturbation shares a complex of the Gene Ontology with a training perturbation."""
     if not {_IS_A, _COMPONENT} <= set(graph.relations):
         return None
     terms = graph.etype(_COMPONENT)[2]
@@ -210,16 +212,14 @@ def _partners(graph: GeneGraph, units: Units) -> set[str] | None:
     member = sp.csr_matrix(graph.adjacency(_COMPONENT) != 0, dtype=np.float32)
     complexes = _below(sp.csr_matrix(graph.adjacency(_IS_A)), names[_COMPLEX_TERM])
     size = np.asarray(member.sum(axis=0)).ravel()
-    member = sp.csr_matrix(member[:, np.flatnonzero(complexes & (size <= _COMPLEX_GENES))])
-    trained = sp.csr_matrix(member[list(_nodes_of(graph, units.train))].sum(axis=0)).toarray().ravel() > 0
-    return {
-        name
-        for name in units.perturbations
-        if any(trained[sp.csr_matrix(member[[node]]).indices].any() for node in _nodes_of(graph, [name]))
-    }
+    kept = sp.diags((complexes & (size <= _COMPLEX_GENES)).astype(np.float32))
+    member = sp.csr_matrix(member @ kept)
+    trained = np.asarray((target_matrix(graph, units.train) @ member).sum(axis=0)).ravel() > 0
+    shared = target_matrix(graph, units.perturbations) @ (member @ trained.astype(np.float32))
+    return np.asarray(shared).ravel() > 0
 
 
-def _below(is_a: sp.csr_matrix, root: int) -> np.ndarray:
+def _below(is_a: sp.csr_matrix, root: int) -> NDArray[np.bool_]:
     """(terms,) whether a term is the root or below it; rows of ``is_a`` are children."""
     found = np.zeros(is_a.shape[0], dtype=bool)
     found[root] = True

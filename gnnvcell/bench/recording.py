@@ -1,5 +1,6 @@
 """What is recorded of a run beside its scores: settings, versions, hardware, time, memory."""
 
+import hashlib
 import os
 import platform
 import time
@@ -10,10 +11,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+import gnnvcell
 from gnnvcell.config import digest_of
 from gnnvcell.graphs.manifest import installed_versions
 
 _GIB = 2**30
+_NO_RESULTS = ("bench", "cli", "demo.py", "report", "screens", "testing", "training")
 
 
 @runtime_checkable
@@ -53,13 +56,25 @@ def recorded(job: Job) -> dict[str, Any]:
         **run,
         "config_digest": digest_of(run.get("config", {})),
         "where": job.where,
-        "versions": installed_versions(),
+        "versions": {**installed_versions(), "code": code_digest()},
         "hardware": hardware(),
         "total_seconds": round(time.perf_counter() - start, 3),
         "cpu_seconds": round(time.process_time() - cpu, 3),
         "peak_memory_gib": round(peak_memory() / _GIB, 3),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Hex SHA-256 of the package's code that a result depends on: that of all rooms but those that present it."""
+    package = Path(gnnvcell.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(package)
+        if name.parts[0] not in _NO_RESULTS:
+            digest.update(f"{name.as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def hardware() -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import json
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from gnnvcell.bench.cell_jobs import CellJob, CellTask, cell_jobs, cell_scores
 from gnnvcell.bench.cell_tasks import CellBenchResult, CellFile
 from gnnvcell.bench.label_jobs import LabelJob, LabelTask, label_jobs, label_records
 from gnnvcell.bench.label_tasks import read_label_tasks
+from gnnvcell.bench.recording import code_digest
 from gnnvcell.bench.results import provenance_of, write_results
 from gnnvcell.bench.running import run_jobs
 from gnnvcell.bench.store import RunStore
@@ -117,7 +119,8 @@ def run_suite(
         WorkerError: a process was killed.
 
     Warns:
-        GnnvcellWarning: a graph is without an optional source.
+        GnnvcellWarning: a graph is without an optional source, or finished runs were made by other code of the same
+            version.
     """
     out = Path(out_dir)
     folders = graph_folders(config.graphs, out, report=_to_stderr if progress else _to_nobody)
@@ -131,6 +134,7 @@ def run_suite(
         make = partial(suite_jobs, config.model_dump(mode="json", exclude_unset=True), plain)
         runner = in_processes(make, out / "runs", processes)
     run_jobs(suite.jobs, store, runner=runner, progress=progress)
+    _warn_of_other_code({job.key for job in suite.jobs}, store)
     return _write(suite, config, out, store)
 
 
@@ -149,6 +153,19 @@ def _write(suite: Suite, config: SuiteConfig, out: Path, store: RunStore) -> Sui
     provenance["suite"] = config.model_dump(mode="json", exclude_unset=True)
     write_text(out / "provenance.json", json.dumps(provenance, indent=1))
     return SuiteResult(records, summary, cells, provenance)
+
+
+def _warn_of_other_code(keys: Iterable[str], store: RunStore) -> None:
+    """Runs are told apart by the version; code that is being worked on changes without a new one."""
+    made_by = Counter(store.require(key).get("versions", {}).get("code", "") for key in keys)
+    other = sum(count for code, count in made_by.items() if code != code_digest())
+    if other:
+        warnings.warn(
+            f"{other} of {sum(made_by.values())} runs were made by other code of the same version: "
+            "give another folder to make all anew",
+            GnnvcellWarning,
+            stacklevel=3,
+        )
 
 
 def _to_stderr(text: str) -> None:

@@ -61,6 +61,11 @@ def test_tuning_is_recorded_and_not_repeated(world, tmp_path) -> None:
     run_suite(SuiteConfig.parse(values).check(), out, progress=False)
     before = finished(out)
     assert len(before) == 2
+    name, record = next(iter(before.items()))
+    (out / "runs" / name).write_text(json.dumps({**record, "versions": {"code": "other"}}))
+    with pytest.warns(UserWarning, match="1 of 2 runs were made by other code"):
+        run_suite(SuiteConfig.parse(values), out, progress=False)
+    (out / "runs" / name).write_text(json.dumps(record))
     for run in before.values():
         assert run["config"]["k"] == run["tuning"]["chosen"]["k"]
         assert len(run["tuning"]["trials"]) == 3

@@ -110,17 +110,24 @@ def arms(graph: GeneGraph, controls: Sequence[str], seeds: int) -> Iterator[tupl
         yield control, seed, CONTROLS.get(control)(graph, seed=seed)
 
 
+def chosen_settings(arguments: argparse.Namespace, where: str, name: str) -> dict[str, Any]:
+    """What was chosen on a table for a layer."""
+    where, layer = arguments.settings_of or where, arguments.settings_like or network_of(name)
+    file = arguments.out / "chosen.json"
+    chosen = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if layer not in chosen.get(where, {}):
+        raise SystemExit(f"nothing was chosen for {layer} on {where}: run with --tune first")
+    fewer = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    return {**chosen[where][layer], **fewer}
+
+
 def score(arguments: argparse.Namespace, store: RunStore, tables: Sequence[EffectTable]) -> pd.DataFrame:
     """Fit with what was chosen; one row per run."""
-    graph = GeneGraph.load(arguments.graph)
-    chosen, rows = json.loads((arguments.out / "chosen.json").read_text(encoding="utf-8")), []
+    graph, rows = GeneGraph.load(arguments.graph), []
     for control, seed, arm in arms(graph, arguments.controls, arguments.seeds):
         for name, table in ((name, table) for table in tables for name in arguments.models):
             line, task = table.context, TASK_NAMES[table.kind]
-            source = arguments.settings_of or f"{line} {task}", arguments.settings_like or network_of(name)
-            settings = chosen.get(source[0], {}).get(source[1])
-            if settings is None:
-                raise SystemExit(f"nothing was chosen for {source[1]} on {source[0]}: run with --tune first")
+            settings = chosen_settings(arguments, f"{line} {task}", name)
             key = digest_of(["score", line, task, name, settings, graph.digest, control, seed])
             done = store.get(key)
             run = done or store.put(key, fitted(made(name, settings), UnseenPerturbation(table), arm, seed))
@@ -162,6 +169,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--settings-of", help="use what was chosen on another table, such as 'k562 dir'")
     parser.add_argument("--settings-like", help="use what was chosen for another layer, such as graph_conv")
+    parser.add_argument("--epochs", type=int, help="fewer than the default, where only costs are asked for")
     parser.add_argument("--tune", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -86,34 +86,50 @@ def tables_within(folder: BenchFolder, strata: Mapping[tuple[str, str], Sequence
     for (line, task), found in strata.items():
         if (line, task) not in folder.units:
             raise ConfigError(f"strata of {line}:{task}, which was not run")
-        units = folder.units[line, task]
-        arms = {
-            where: [run["run"] for run in runs]
-            for where, runs in folder.runs_of(line, task).items()
-            if not is_part(where[1])
+        arms = {where: runs for where, runs in folder.runs_of(line, task).items() if not is_part(where[1])}
+        cuts = [cut for cut in (_Cut.of(folder.units[line, task], stratum) for stratum in found) if cut is not None]
+        scores = {
+            run["run"]: _within(run, folder.units[line, task], cuts)
+            for run in {run["run"]: run for runs in arms.values() for run in runs}.values()
         }
-        labels, measured = units.truth
-        for stratum in found:
-            rows = np.flatnonzero(stratum.inside)
-            scored = np.logical_and((labels & measured)[rows].any(axis=0), (~labels & measured)[rows].any(axis=0))
-            if len(rows) < SMALLEST or scored.sum() < SMALLEST:
-                continue
-            part = labels[rows][:, scored], measured[rows][:, scored]
-            cut = {
-                name: _scores(folder.runs[name], units, rows, scored, *part)
-                for name in dict.fromkeys(name for names in arms.values() for name in names)
-            }
+        for place, cut in enumerate(cuts if arms else []):
             within = {
-                where: ArmScores(*(np.stack([cut[name][i] for name in names]) for i in (0, 1)))
-                for where, names in arms.items()
+                where: ArmScores(*(np.stack([scores[run["run"]][place][i] for run in runs]) for i in (0, 1)))
+                for where, runs in arms.items()
             }
-            if within:
-                yield TableScores(line, task, within, stratum.along, stratum.name)
+            yield TableScores(line, task, within, cut.stratum.along, cut.stratum.name)
 
 
-def _scores(
-    run: Mapping[str, Any], units: Units, rows: NDArray, scored: NDArray, labels: NDArray, measured: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUROC of genes and influence of perturbations within a stratum."""
-    predicted = units.dense(unpack(dict(run), "per_pair", "score", len(units.labels)))[rows][:, scored]
-    return per_gene_auroc(predicted, labels, measured), per_gene_auroc_influence(predicted, labels, measured)
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """The held-out perturbations of a stratum, and the genes with both labels among them."""
+
+    stratum: Stratum
+    rows: NDArray[np.int64]
+    genes: NDArray[np.int64]
+    labels: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, units: Units, stratum: Stratum) -> "_Cut | None":
+        """None where there are too few of either."""
+        labels, measured = units.truth
+        rows = np.flatnonzero(stratum.inside)
+        both = np.logical_and((labels & measured)[rows].any(axis=0), (~labels & measured)[rows].any(axis=0))
+        genes = np.flatnonzero(both)
+        if min(len(rows), len(genes)) < SMALLEST:
+            return None
+        part = np.ix_(rows, genes)
+        return cls(stratum, rows, genes, labels[part], measured[part])
+
+
+def _within(
+    run: Mapping[str, Any], units: Units, cuts: Sequence[_Cut]
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """AUROC of genes and influence of perturbations within each stratum."""
+    predicted = units.dense(unpack(dict(run), "per_pair", "score", len(units.labels)))
+    found = []
+    for cut in cuts:
+        part = predicted[np.ix_(cut.rows, cut.genes)], cut.labels, cut.measured
+        found.append((per_gene_auroc(*part), per_gene_auroc_influence(*part)))
+    return found

@@ -21,7 +21,8 @@ class Target(Config):
 
     Args:
         model: whose.
-        task: of labels, "de", "dir" ...; the figure is the per-gene AUROC.
+        task: of labels, "de", "dir" ..., and the figure is the per-gene AUROC; of cells, the task's name in the suite,
+            or empty for any.
         line: of labels, the cell line; the mean of the lines when left out.
         metric: of cells, the score, such as "mse_delta".
         stratum: of cells, the stratum of perturbations; all of them when left out.
@@ -49,8 +50,8 @@ class Target(Config):
 
     @model_validator(mode="after")
     def _one_question(self) -> "Target":
-        if bool(self.task) == bool(self.metric):
-            raise ValueError("one of task (labels) and metric (cells)")
+        if not (self.task or self.metric):
+            raise ValueError("task (of labels) or metric (of cells)")
         if sum(bound is not None for bound in (self.at_least, self.at_most, self.within)) != 1:
             raise ValueError("one of at_least, at_most and within")
         if sum(map(bool, (self.over, self.over_control, self.control))) > 1:
@@ -67,7 +68,7 @@ class Target(Config):
     def __str__(self) -> str:
         against = f" over {self.over}" if self.over else f" on {self.control} graphs" if self.control else ""
         against += f" over {self.over_control} graphs" if self.over_control else ""
-        where = [self.task, self.line] if self.task else [self.metric, self.stratum]
+        where = [self.metric, self.stratum] if self.metric else [self.task, self.line]
         place = ", ".join([self.model + against, *where, *([self.graph] if self.graph else [])])
         if self.within is not None:
             return f"{place}: within {self.within:g} of {CHANCE:g}"
@@ -97,22 +98,29 @@ class Verdict:
     found: str
 
 
-def read_targets(path: str | Path) -> list[Target]:
+def read_targets(path: str | Path | None, *, cells: str | None = None) -> list[Target]:
     """The targets of a TOML file.
+
+    Args:
+        path: the file; None for no targets.
+        cells: a task on cells, whose targets are wanted; those of labels when left out.
 
     Raises:
         FileFormatError: missing or empty.
         ConfigError: not TOML, no targets, or an unknown setting.
     """
-    return Targets.parse(read_toml(path), where=str(path)).target
+    found = [] if path is None else Targets.parse(read_toml(path), where=str(path)).target
+    if cells is None:
+        return [target for target in found if not target.metric]
+    return [target for target in found if target.metric and target.task in ("", cells)]
 
 
 def judge(targets: Sequence[Target], statistics: pd.DataFrame) -> list[Verdict]:
     """Every target held against what was measured.
 
     Args:
-        targets: what was asked for.
-        statistics: what ``benchmark_statistics`` or ``cell_statistics`` returns.
+        targets: what was asked for, of labels or of cells.
+        statistics: what ``benchmark_statistics`` returns, or of cells ``cell_statistics``.
     """
     return [_verdict(target, statistics) for target in targets]
 
@@ -137,11 +145,8 @@ def _is_met(target: Target, value: float, low: float, high: float) -> bool:
 
 def _rows(target: Target, statistics: pd.DataFrame) -> list[tuple[float, float, float]]:
     """Value and interval on each graph that the target holds for."""
-    on_cells = "score" in statistics
-    if on_cells != bool(target.metric):
-        return []
-    names = ("score", "stratum") if on_cells else ("line", "task")
-    asked = (target.metric, target.stratum) if on_cells else (target.line, target.task)
+    names = ("score", "stratum") if target.metric else ("line", "task")
+    asked = (target.metric, target.stratum) if target.metric else (target.line, target.task)
     rows = [row for row in statistics.to_dict(orient="records") if tuple(row[name] for name in names) == asked]
     rows = [row for row in rows if (row["graph"] == target.graph if target.graph else not is_part(row["graph"]))]
 

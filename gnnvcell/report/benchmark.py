@@ -79,7 +79,7 @@ def write_report(
         ConfigError: a ceiling for a line and task that were not run, one at or below chance, a graph that was not
             scored, or targets that cannot be read.
     """
-    asked = read_targets(targets) if targets is not None else []
+    asked = read_targets(targets)
     bench = open_bench_folder(folder)
     _check_ceilings(ceilings or {}, list(bench.units))
     near = neighbourhoods_of(bench, graphs or {})

@@ -63,8 +63,8 @@ def write_cell_report(
         MissingFileError, FileFormatError, DataError: the folder is not one of a benchmark on cells, or damaged.
         ConfigError: targets that cannot be read.
     """
-    asked = read_targets(targets) if targets is not None else []
     bench = open_cell_folder(folder)
+    asked = read_targets(targets, cells=bench.path.resolve().name)
     statistics = cell_statistics(bench, draws=draws, seed=seed)
     write_text(bench.path / "statistics.csv", statistics.to_csv(index=False, float_format="%.4g"))
     verdicts = judge(asked, statistics)

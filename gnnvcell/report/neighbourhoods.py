@@ -221,9 +221,9 @@ def _partners(graph: GeneGraph, units: Units) -> NDArray[np.bool_] | None:
 
 def _below(is_a: sp.csr_matrix, root: int) -> NDArray[np.bool_]:
     """(terms,) whether a term is the root or below it; rows of ``is_a`` are children."""
-    found = np.zeros(is_a.shape[0], dtype=bool)
-    found[root] = True
     parents = sp.csr_matrix(is_a != 0, dtype=np.float32)
+    found = np.zeros(len(parents.indptr) - 1, dtype=bool)
+    found[root] = True
     while True:
         grown = found | (parents @ found.astype(np.float32) > 0)
         if (grown == found).all():

@@ -73,6 +73,10 @@ def test_files(tmp_path: Path) -> None:
     assert len(found) == 10
     assert found[0] == Target(model="propagation", task="de", at_least=0.72)
     assert {one.over for one in found} == {"", "smoother", "knn", "ridge"}
+    assert read_targets(SHIPPED, cells="papalexi") == read_targets(None) == []
+    on_cells = SHIPPED.with_name("cells_targets.toml")
+    assert [len(read_targets(on_cells, cells=task)) for task in ("papalexi", "norman", "other")] == [4, 2, 0]
+    assert read_targets(on_cells) == []
     path = tmp_path / "t.toml"
     path.write_text('[[target]]\nmodel = "p"\ntask = "de"\nat_leats = 0.5\n')
     with pytest.raises(ConfigError, match=r"has no setting 'target.0.at_leats'"):
@@ -84,7 +88,7 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a difference is at_least or at_most something"):
         read_targets(path)
     path.write_text('[[target]]\nmodel = "p"\nat_least = 0.1\n')
-    with pytest.raises(ConfigError, match="one of task"):
+    with pytest.raises(ConfigError, match="task \\(of labels\\) or metric \\(of cells\\)"):
         read_targets(path)
     path.write_text('[[target]]\nmodel = "p"\ntask = "de"\nat_least = 0.1\nover = "knn"\ncontrol = "rewired"\n')
     with pytest.raises(ConfigError, match="at most one of over, over_control and control"):
@@ -113,4 +117,3 @@ def test_targets_on_cells() -> None:
     assert state(stratum="strong", over_control="rewired", at_most=0.0) == ("met", "−0.002 (−0.003 to −0.001)")
     target = Target(model="p", metric="mse_delta", stratum="strong", over_control="rewired", at_most=0.0)
     assert str(target) == "p over rewired graphs, mse_delta, strong: at most 0 with an interval below 0"
-    assert judge([Target(model="p", task="de", at_least=0.7)], statistics)[0].state == "not measured"

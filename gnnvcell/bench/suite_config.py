@@ -196,12 +196,12 @@ class SuiteConfig(Config):
     def _of_list(cls, value: Any) -> Any:
         return _as_table(value)
 
-    @field_validator("graphs")
+    @field_validator("graphs", "tasks")
     @classmethod
-    def _names(cls, value: dict[str, GraphConfig]) -> dict[str, GraphConfig]:
+    def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if not name or "/" in name or name.startswith("."):
-                raise ValueError(f"{name!r} cannot be the name of a graph: no '/', and no '.' in front")
+                raise ValueError(f"{name!r} cannot be a name: no '/', and no '.' in front")
         return value
 
     def check(self) -> "SuiteConfig":

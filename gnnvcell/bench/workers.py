@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gnnvcell import errors
 from gnnvcell.bench.recording import Job, recorded
 from gnnvcell.bench.running import Runner
@@ -71,7 +73,7 @@ def _started(make: Callable[[], Sequence[Job]], folder: Path, number: int) -> It
         with _one_thread():
             for _ in range(number):
                 here, there = context.Pipe()
-                worker = context.Process(target=_work, args=(there, make, folder), daemon=True)
+                worker = context.Process(target=_work, args=(there, make, folder))
                 worker.start()
                 there.close()
                 workers.append(worker)
@@ -119,8 +121,6 @@ def _work(connection: Connection, make: Callable[[], Sequence[Job]], folder: Pat
     """What a process does: ask for jobs, do them, keep each run, say so."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        import torch
-
         torch.set_num_threads(1)
         jobs, store = make(), RunStore(folder)
         connection.send((_IDLE, None))

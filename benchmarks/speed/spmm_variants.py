@@ -3,8 +3,8 @@
     python benchmarks/speed/spmm_variants.py        on a machine with a CUDA device
 
 One line per choice, then the choices in order. The constants are those of ``ops/kernels/triton_spmm.py``
-(``TILE_VALUES``, ``VALUES_PER_WARP``, ``MAX_BLOCK_D``), ``ops/kernels/triton_heads.py`` (``TILE_VALUES``) and
-``ops/row_pieces.py`` (``PIECE_EDGES``).
+(``SUM_TILE``, ``MAX_BLOCK_D``), ``ops/kernels/triton_heads.py`` (``HEADS_TILE``) and ``ops/row_pieces.py``
+(``PIECE_EDGES``).
 """
 
 import sys
@@ -35,14 +35,13 @@ class Choice:
     """One setting of the constants; ``block`` is the widest tile."""
 
     piece: int = 256
-    tile: int = 512
+    tile: int = 1024
     warps: int = 1
     block: int = 64
 
     def set(self) -> None:
         """Make it the kernels' own."""
-        triton_spmm.TILE_VALUES = triton_heads.TILE_VALUES = self.tile
-        triton_spmm.VALUES_PER_WARP = self.tile // self.warps
+        triton_spmm.SUM_TILE = triton_heads.HEADS_TILE = triton_spmm.Tile(self.tile, self.tile // self.warps)
         triton_spmm.MAX_BLOCK_D = self.block
 
     def __str__(self) -> str:
@@ -55,13 +54,13 @@ SUMS = (
     *(Choice(piece=piece) for piece in (128, 512, 1024)),
     Choice(block=32),
     Choice(block=128),
-    Choice(tile=1024),
-    Choice(tile=1024, warps=2),
-    Choice(tile=1024, block=128),
+    Choice(tile=512),
+    Choice(warps=2),
+    Choice(tile=512, block=128),
     Choice(tile=2048, warps=4, block=128),
     Choice(piece=UNCUT),
 )
-ATTENTION = (Choice(), Choice(piece=128), Choice(piece=512), Choice(tile=1024), Choice(tile=1024, warps=2))
+ATTENTION = (Choice(warps=2), Choice(), Choice(tile=512), Choice(piece=128, warps=2), Choice(piece=512, warps=2))
 
 
 def microseconds(function: Callable[[], object]) -> float:
@@ -141,13 +140,13 @@ def race_hosts() -> None:
     feat, weight = torch.ones(100, 64, device=DEVICE), torch.ones(1000, device=DEVICE)
     whole, cut = cut_rows(adjacency.indptr), cut_rows(adjacency.indptr, 4)
 
-    def product() -> None:
-        with use("torch_csr"):
+    def product(kernel: str) -> None:
+        with use(kernel):
             aggregate(adjacency, feat, weight)
 
     calls = {
-        "aggregate, torch CSR": product,
-        "aggregate, triton": lambda: aggregate(adjacency, feat, weight),
+        "aggregate, torch CSR": lambda: product("torch_csr"),
+        "aggregate, triton": lambda: product("triton"),
         "kernel alone": lambda: triton_spmm.spmm_sum(whole, adjacency.indices, feat, weight),
         "kernel and its second launch": lambda: triton_spmm.spmm_sum(cut, adjacency.indices, feat, weight),
     }

@@ -58,7 +58,7 @@ def _aggregate(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce
     in_rows = None if weight is None else adjacency.in_row_order(weight)
     if reduce in ("max", "min") and adjacency.num_edges:
         return extreme_rows(adjacency, feat, in_rows, reduce)
-    kernel = kernel_for("sum", feat.device, feat.dtype)
+    kernel = kernel_for("sum", feat.device, feat.dtype, adjacency.num_edges * feat.shape[-1])
     if torch.is_grad_enabled() and (feat.requires_grad or (weight is not None and weight.requires_grad)):
         out = _Sum.apply(adjacency, feat, in_rows, kernel)
     else:

@@ -12,8 +12,10 @@ def spmm_sum(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tenso
     """(dst, d) sum over in-edges of ``weight * feat``; ``feat`` (src, d), ``weight`` (edges,) in row order or None."""
     values = feat.new_ones(adjacency.num_edges) if weight is None else weight.to(feat.dtype)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        for what in ("CSR tensor support is in beta", "invariant checks are implicitly disabled"):
+            warnings.filterwarnings("ignore", message=f"Sparse {what}")
         matrix = torch.sparse_csr_tensor(
             adjacency.indptr, adjacency.indices, values, (adjacency.num_dst, adjacency.num_src), check_invariants=False
         )
-        return matrix @ feat
+        with torch.autocast(feat.device.type, enabled=False):  # which would shorten the floats of both
+            return matrix @ feat

@@ -6,12 +6,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_spmm import accumulator, accumulator_type, always, edge_tile
+from gnnvcell.ops.kernels.triton_spmm import Tile, accumulator, accumulator_type, always
 from gnnvcell.ops.row_pieces import RowPieces
 
 # Heads whose padded features fit in this many values share a program.
 _MAX_HEADS_VALUES = 128
-TILE_VALUES = 512  # edges x heads x features of a tile; see ``triton_spmm``
+HEADS_TILE = Tile(1024, 512)  # edges x heads x features; the fastest choice of benchmarks/results/engine.md
 
 
 def contiguous(*parts: Tensor | None) -> tuple[Any, ...]:
@@ -34,7 +34,7 @@ def shape(feat: Tensor, *widths: int) -> dict[str, Any]:
     heads = feat.shape[1]
     padded = [triton.next_power_of_2(width) for width in widths]
     block_h = _heads_block(heads, *widths)
-    block_e, warps = edge_tile(block_h * max(padded), TILE_VALUES)
+    block_e, warps = HEADS_TILE.edges(block_h * max(padded))
     shape = {"H": heads, "D": widths[0], "BLOCK_E": block_e, "BLOCK_H": block_h, "BLOCK_D": padded[0]}
     if len(widths) == 2:
         shape |= {"DV": widths[1], "BLOCK_DV": padded[1]}

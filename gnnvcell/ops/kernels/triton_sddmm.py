@@ -8,8 +8,10 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gnnvcell.ops.kernels.triton_spmm import always, piece_at, tile_options
+from gnnvcell.ops.kernels.triton_spmm import Tile, always, piece_at, tile_options
 from gnnvcell.ops.row_pieces import RowPieces
+
+_TILE = Tile(512, 512)
 
 
 def sddmm_dot(
@@ -43,7 +45,7 @@ def sddmm_dot(
             dst_feat.contiguous(),
             out,
             d,
-            **tile_options(d, src_feat, dst_feat),
+            **tile_options(_TILE, d, src_feat, dst_feat),
         )
     return out
 

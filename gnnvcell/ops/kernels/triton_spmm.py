@@ -1,6 +1,6 @@
 """Triton kernels of the weighted sum of source features over the edges of each row."""
 
-from typing import Any, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import torch
 import triton
@@ -10,14 +10,34 @@ from torch import Tensor
 
 from gnnvcell.ops.row_pieces import RowPieces
 
-# Values of one tile of edges x features: 16 registers of each of the 32 threads of a warp. Most rows are short, more
-# threads would have no edges; and for sm_90 ptxas loads the tile of one warp at once, that of several bit by bit.
-TILE_VALUES = 512
-VALUES_PER_WARP = 512
-# A narrow tile reads the features of popular sources from a nearer cache, but the edges once for each tile.
-MAX_BLOCK_D = 64
 _MAX_TILE_EDGES = 32
 _MAX_WARPS = 8
+
+
+class Tile(NamedTuple):
+    """Values of one tile of edges x features, and how many of them a warp handles; both powers of two."""
+
+    values: int
+    per_warp: int
+
+    def edges(self, width: int) -> tuple[int, int]:
+        """How many edges of ``width`` padded values each a program handles per step, and with how many warps.
+
+        Args:
+            width: values per edge in the tile, a power of two.
+
+        Returns:
+            (edges per step, warps), both powers of two.
+        """
+        edges = max(1, min(_MAX_TILE_EDGES, self.values // width))
+        return edges, max(1, min(_MAX_WARPS, edges * width // self.per_warp))
+
+
+# 32 registers of each thread of one warp. Most rows are short, more threads would have no edges; and for sm_90 ptxas
+# loads the tile of one warp at once, that of several bit by bit. The fastest choice of benchmarks/results/engine.md.
+SUM_TILE = Tile(1024, 1024)
+# A narrow tile reads the features of popular sources from a nearer cache, but the edges once for each tile.
+MAX_BLOCK_D = 64
 _SHORT_LIMIT = 2**31
 
 
@@ -31,20 +51,6 @@ def accumulator_type(dtype: torch.dtype) -> tl.dtype:
     return tl.float64 if dtype == torch.float64 else tl.float32
 
 
-def edge_tile(width: int, values: int) -> tuple[int, int]:
-    """How many edges of ``width`` padded values each a program handles per step, and with how many warps.
-
-    Args:
-        width: values per edge in the tile, a power of two.
-        values: of the whole tile.
-
-    Returns:
-        (edges per step, warps), both powers of two.
-    """
-    edges = max(1, min(_MAX_TILE_EDGES, values // width))
-    return edges, max(1, min(_MAX_WARPS, edges * width // VALUES_PER_WARP))
-
-
 def feature_block(d: int) -> int:
     """Width of the tiles into which ``d`` features are cut: a power of two, at most ``MAX_BLOCK_D``.
 
@@ -55,15 +61,16 @@ def feature_block(d: int) -> int:
     return half if 8 * triton.cdiv(d, half) * half < 7 * triton.cdiv(d, widest) * widest else widest
 
 
-def tile_options(d: int, *parts: Tensor) -> dict[str, Any]:
+def tile_options(tile: Tile, d: int, *parts: Tensor) -> dict[str, Any]:
     """Compile-time arguments of a kernel on tiles of edges x features.
 
     Args:
+        tile: its size.
         d: number of features.
         parts: what the kernel finds by rows of ``d`` features; the first one's type is that of the features.
     """
     block_d = feature_block(d)
-    block_e, warps = edge_tile(block_d, TILE_VALUES)
+    block_e, warps = tile.edges(block_d)
     return {
         "ACC": accumulator_type(parts[0].dtype),
         "OFFSET": tl.int32 if all(part.numel() < _SHORT_LIMIT for part in parts) else tl.int64,
@@ -114,7 +121,7 @@ def spmm_sum(
             partial,
             out,
             d,
-            **tile_options(d, feat, out),
+            **tile_options(SUM_TILE, d, feat, out),
         )
         add_pieces(pieces, partial, out)
     return out
@@ -132,7 +139,7 @@ def add_pieces(pieces: RowPieces, partial: Tensor | None, out: Tensor) -> None:
     if partial is None:
         return
     width = out[0].numel()
-    options = tile_options(width, partial, out)
+    options = tile_options(SUM_TILE, width, partial, out)
     _add_kernel[(len(pieces.cut), triton.cdiv(width, options["BLOCK_D"]))](  # type: ignore[arg-type]
         pieces.cut, pieces.cut_pointer, partial, out, width, **options
     )

@@ -73,10 +73,13 @@ def by_torch_csr(function: Call) -> Call:
     return call
 
 
-def race(benchmark, case: str, ours: Call, rivals: dict[str, Call], repeats: int = REPEATS, tolerance: float = 1e-3):
-    """Check ours against each rival, and time them turn by turn; a rival that is much slower gets fewer turns."""
+def race(benchmark, case: str, ours: Call, rivals: dict[str, Call], repeats: int = REPEATS, exact: Call | None = None):
+    """Check ours against each rival, and time them turn by turn; a rival that is much slower gets fewer turns.
+
+    Ours is compared with ``exact`` instead where a rival rounds more than the float32 of that.
+    """
     for rival, theirs in rivals.items():
-        expected = theirs()
+        expected, tolerance = (theirs(), 1e-3) if exact is None else (exact(), 5e-3)
         assert float((ours() - expected).abs().max()) <= tolerance * float(expected.abs().max()), rival
         compete(
             timed(ours, repeats), timed(theirs, repeats), case=f"CUDA {case}, {repeats} calls", rival=rival,
@@ -102,8 +105,9 @@ def test_weighted_sum_of_short_floats(benchmark, size) -> None:
     case = case_of(size)
     feat, weight = case.feat(NODES, 256).bfloat16(), case.weight.bfloat16()
     ours = functools.partial(aggregate, case.adjacency, feat, weight)
-    rivals = {"torch CSR": by_torch_csr(ours)}
-    race(benchmark, f"weighted sum, E={size}, d=256, bfloat16, forward", ours, rivals, tolerance=0.05)
+    wide = functools.partial(aggregate, case.adjacency, feat.float(), weight.float())
+    rivals = {"torch CSR": by_torch_csr(ours)}  # errs by 6 % of the largest sum at 3M edges
+    race(benchmark, f"weighted sum, E={size}, d=256, bfloat16, forward", ours, rivals, exact=wide)
 
 
 @cases

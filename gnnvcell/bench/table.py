@@ -50,10 +50,13 @@ def format_table(summary: pd.DataFrame) -> str:
     for row in summary.to_dict(orient="records"):
         cells = [str(row[key]) for key in ARM]
         cells += [_mean_and_sd(row[c], row[f"{c}_sd"]) for c in controls]
-        cells += [f"{row[f'real_minus_{c}']:+.3f}" for c in controls if c != "real" and f"real_minus_{c}" in row]
+        differences = (row[f"real_minus_{c}"] for c in controls if f"real_minus_{c}" in row)
+        cells += ["" if pd.isna(value) else f"{value:+.3f}" for value in differences]
         lines.append("| " + " | ".join([*cells, f"{row['seconds']:.1f}"]) + " |")
     return "\n".join(lines)
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:
+    if pd.isna(mean):  # an arm that was not compared with this control
+        return ""
     return f"{mean:.3f}" if pd.isna(sd) else f"{mean:.3f} ± {sd:.3f}"

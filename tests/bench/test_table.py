@@ -30,6 +30,11 @@ def test_one_seed_has_no_spread() -> None:
     assert "| 0.700 | 0.500 | +0.200 |" in format_table(summarise([RECORDS[0], RECORDS[2]]))
 
 
+def test_what_was_not_compared_is_left_blank() -> None:
+    table = format_table(summarise([*RECORDS, record("real", 0, 0.6, "ridge"), record("real", 1, 0.6, "ridge")]))
+    assert "| k562 | de | human | ridge | 0.600 ± 0.000 |  |  | 2.0 |" in table
+
+
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(DataError, match="no record of the metric 'auc'"):
         summarise(RECORDS, metric="auc")

@@ -80,7 +80,8 @@ function startExplorer(root, tables) {
       (auroc === null ? "All have one label, so there is nothing to rank." :
         `${arm.name} puts a gene that is ${table.words[1]} further above its own mean than one that is ` +
         `${table.words[0]} in ${(100 * auroc).toFixed(0)}% of pairs (chance: 50%).`);
-    shown.showTable({ columns: ["gene", "truth", "predicted", "gene's mean", "difference"], digits: [0, 0, 3, 3, 3], rows }, 4);
+    const columns = ["gene", "truth", "predicted", "gene's mean", "difference"];
+    shown.showTable({ columns, digits: [0, 0, 3, 3, 3], rows }, 4);
     drawChart();
     drawNear(table.perturbations[place]);
   }
@@ -124,7 +125,7 @@ function startExplorer(root, tables) {
     }
     const [measured, partner, neighbours, paths] = found;
     const parts = [line(`In ${arm.graph}: ${measured} measured perturbations are next to ${name}` +
-      (partner === null ? "." : partner ? "; one shares a protein complex with it." : "; none shares a protein complex."))];
+      (partner === null ? "." : `; ${partner ? "a" : "no"} training perturbation shares a protein complex with it.`))];
     if (neighbours.length) parts.push(list("Strongest measured neighbours", neighbours.map(([other, weights]) =>
       `${other}: ${Object.entries(weights).map(([relation, weight]) => `${relation} ${weight}`).join(", ")}`)));
     if (paths.length) parts.push(list("Paths to measured perturbations further away", paths.map(([nodes, strength]) =>
@@ -132,17 +133,16 @@ function startExplorer(root, tables) {
     near.replaceChildren(...parts);
   }
 
-  function line(text) {
-    const made = document.createElement("p");
+  function line(text, name = "p") {
+    const made = document.createElement(name);
     made.textContent = text;
     return made;
   }
 
   function list(title, texts) {
-    const made = document.createElement("div"), head = document.createElement("h3"), items = document.createElement("ul");
-    head.textContent = title;
-    items.append(...texts.map(text => { const item = document.createElement("li"); item.textContent = text; return item; }));
-    made.append(head, items);
+    const made = document.createElement("div"), items = document.createElement("ul");
+    items.append(...texts.map(text => line(text, "li")));
+    made.append(line(title, "h3"), items);
     return made;
   }
 

@@ -1,5 +1,6 @@
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_reliability_is_of_the_pairs_of_all_seeds(bench: BenchFolder) -> None:
     runs = bench.runs_of("sim", "de")["knn", "g", "real"]
     scores = np.concatenate([unpack(run, "per_pair", "score", len(units.labels)) for run in runs])
     labels = np.array([digit == "1" for digit in units.labels * 2])
-    knn = table[table["model"] == "knn"]
+    knn: Any = table[table["model"] == "knn"]
     assert knn["error"].unique() == pytest.approx([reliability(scores, labels).error])
     assert (knn["observed"] * knn["pairs"]).sum() == pytest.approx(labels.sum())
     assert knn["predicted"].is_monotonic_increasing

@@ -12,12 +12,10 @@ TERMS = ["GO:0032991", "GO:1", "GO:2"]  # protein-containing complexes, one of t
 
 
 def table(etype: tuple[str, str, str], pairs: list[tuple[str, str]], weights: list[float]) -> EdgeTable:
-    names = [np.array(GENES if kind == "gene" else TERMS) for kind in (etype[0], etype[2])]
-    ends = [
-        np.array([known.tolist().index(pair[side]) for pair in pairs])
-        for side, known in zip((0, 1), names, strict=True)
-    ]
-    return EdgeTable(etype, *ends, np.array(weights, np.float32), *names)
+    sources, targets = (np.array(GENES if kind == "gene" else TERMS) for kind in (etype[0], etype[2]))
+    src = np.array([sources.tolist().index(first) for first, _ in pairs])
+    dst = np.array([targets.tolist().index(second) for _, second in pairs])
+    return EdgeTable(etype, src, dst, np.array(weights, np.float32), sources, targets)
 
 
 STRING = table(("gene", "string", "gene"), [("P0", "T0"), ("P0", "T1"), ("P1", "X"), ("X", "T2"), ("P0", "P1")],

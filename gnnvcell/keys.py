@@ -69,6 +69,7 @@ GENE_WEIGHTS = "gene_weights"  # (sets, genes) float32: weight of each gene in t
 PERTURBED_EMBEDDING = "perturbed_embedding"  # (sets, cells, d) float32: embeddings of the perturbed cells
 CONTROL_EMBEDDING = "control_embedding"  # (sets, cells, d) float32: embeddings of the control cells
 PERTURBED_LOG_TOTAL = "perturbed_log_total"  # (sets, cells) float32: log1p of all counts of the perturbed cells
+CONTROL_MEAN = "control_mean"  # (sets, genes) float32: mean expression of all controls that match the set
 CONTROL_LOG_TOTAL = "control_log_total"  # (sets, cells) float32: log1p of all counts of the control cells
 PREDICTION = "prediction"  # uns: a row for each predicted perturbation: support, share of the network, expected loss
 

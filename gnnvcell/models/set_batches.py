@@ -27,6 +27,7 @@ class SetFacts:
         weights: (contexts, perturbations, genes) weights of genes in the loss; None for none.
         embeddings: (cells, d) embeddings of its cells; None outside of embedding space.
         log_totals: (cells,) log total count of its cells; None where nobody reads them.
+        control_means: (contexts, batches, genes) means of matching controls; None where nobody reads them.
     """
 
     conditions: PerturbationBatch
@@ -35,6 +36,7 @@ class SetFacts:
     weights: Tensor | None = None
     embeddings: Tensor | None = None
     log_totals: Tensor | None = None
+    control_means: Tensor | None = None
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class SetFacts:
         weights: Tensor | None = None,
         embeddings: Tensor | None = None,
         log_totals: Tensor | None = None,
+        control_means: Tensor | None = None,
     ) -> "SetFacts":
         """Look everything up once."""
         place = {name: at for at, name in enumerate(batches)}
@@ -55,7 +58,7 @@ class SetFacts:
         if prior is not None:
             parts = [prior.effects(sets.perturbations, str(context)).field for context in sets.contexts]
             field = torch.from_numpy(np.stack(parts))
-        return cls(conditions, batch, field, weights, embeddings, log_totals)
+        return cls(conditions, batch, field, weights, embeddings, log_totals, control_means)
 
 
 class SetBatches:
@@ -104,4 +107,6 @@ class SetBatches:
         if facts.log_totals is not None:
             out[keys.PERTURBED_LOG_TOTAL] = facts.log_totals[batch[keys.CELL_ROWS]]
             out[keys.CONTROL_LOG_TOTAL] = facts.log_totals[batch[keys.CONTROL_ROWS]]
+        if facts.control_means is not None:
+            out[keys.CONTROL_MEAN] = facts.control_means[context, batch[keys.BATCH]]
         return out

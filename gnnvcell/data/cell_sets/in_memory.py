@@ -106,6 +106,16 @@ class CellSets(Dataset):
             keys.CONTROL_ROWS: torch.from_numpy(controls),
         }
 
+    def control_means(self) -> Tensor:
+        """(contexts, batches, genes) float32 mean of all controls that sets of each are matched with; 0 without any."""
+        shape = (len(self.contexts), len(self.batches))
+        context, batch = np.indices(shape)
+        number = pool_numbers(context, batch, shape[1], self.config.controls)
+        means = np.zeros((*shape, self.values.shape[1]), dtype=np.float32)
+        for pool, rows in self._pools.items():
+            means[number == pool] = self.values[rows].mean(axis=0)
+        return torch.from_numpy(means)
+
     def loader(self, batch_size: int, *, rank: int | None = None, world_size: int | None = None) -> SetLoader:
         """Batches of sets, which are in random order already; arguments and errors as of ``SetLoader``."""
         return SetLoader(self, batch_size, rank=rank, world_size=world_size)

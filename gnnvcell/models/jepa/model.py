@@ -193,6 +193,7 @@ class Jepa(CellModel):
             batches=parts.batches,
             prior=parts.prior,
             log_totals=torch.from_numpy(log_totals(sets.cells)),
+            control_means=sets.control_means(),
         )
         return SetBatches(sets.loader(self.config.sets_per_batch), facts)
 

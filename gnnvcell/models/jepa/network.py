@@ -49,7 +49,8 @@ class JepaNetwork(nn.Module):
 
     where the last term, the measured field, is there with ``measured`` only, with learned a, b that begin at 1 and 0:
     the stage begins at what the field says. Without it x^ = D(mean). The loss is the squared error of the mean cell of
-    each set, and in training, weighted, that of decoding the teacher's latents of perturbed cells.
+    each set, x_control being the mean of all controls that match it (its own are noisy, and D sees them), and in
+    training, weighted, that of decoding the teacher's latents of perturbed cells.
 
     Args:
         config: settings.

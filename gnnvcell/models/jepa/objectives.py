@@ -80,19 +80,23 @@ def _two_steps(
 def decoding(network: "JepaNetwork", batch: Mapping[str, Any]) -> Parts:
     """The change of expression, from predicted latents; and cells, from the teacher's.
 
-    The decoder begins at the mean control cell of the first batch that it is trained on. Validation is of the change
-    of genes that are no targets, as scores are: how well cells are decoded, and how well a knock-down is told from its
-    own label, is not what weights are chosen by.
+    The change is that from the mean of all matching controls. From the mean of the set's own few, whose noise the
+    network sees, it would learn to take out that noise, which is larger than most effects and is no part of them.
+
+    The decoder begins at the mean control cell of the first batch that it is trained on. Validation is of the
+    change of genes that are no targets, as scores are: how well cells are decoded, and how well a knock-down is
+    told from its own label, is not what weights are chosen by.
     """
     cfg = network.config
-    require(batch, (*CELLS, *_of_actions(network)))
+    require(batch, (*CELLS, keys.CONTROL_MEAN, *_of_actions(network)))
     control, perturbed = batch[keys.CONTROL_CELLS], batch[keys.PERTURBED_CELLS]
+    unperturbed = batch[keys.CONTROL_MEAN]
     if network.training and not network.decoder.begun:
         network.decoder.begin_at(control)
     latents = network.encode(control, batch[keys.CONTROL_LOG_TOTAL])
     action = network.action(batch[keys.CONDITIONS], batch.get(keys.FIELD))
-    observed = mean_cell(perturbed, batch.get(keys.CELL_MASK)) - control.mean(dim=1)
-    error = (network.change(latents, control, action) - observed).square()
+    observed = mean_cell(perturbed, batch.get(keys.CELL_MASK)) - unperturbed
+    error = (network.change(latents, unperturbed[:, None], action) - observed).square()
     if not network.training:
         error = error[~network.action.own_genes(batch[keys.CONDITIONS])]
     parts: Parts = {"delta": (1.0, error.mean())}

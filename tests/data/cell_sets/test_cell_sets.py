@@ -101,6 +101,20 @@ def test_sets_are_of_one_group_with_controls_of_the_same_batch() -> None:
     assert counted == dict.fromkeys(np.flatnonzero(labels != "non-targeting").tolist(), 1)
 
 
+@pytest.mark.parametrize("matching", ["batch", "context"])
+def test_means_are_of_all_controls_that_match(matching) -> None:
+    cells = Cells.of(screen())
+    sets = CellSets(cells, CellSetConfig(set_size=8, controls=matching))
+    means = sets.control_means()
+    assert means.shape == (2, 2, len(GENES))
+    for context, batch in np.ndindex(2, 2):
+        inside = sets.cells.is_control & (sets.cells.context_code == context)
+        if matching == "batch":
+            inside &= sets.cells.batch_code == batch
+        by_hand = torch.from_numpy(dense_rows(sets.values, np.flatnonzero(inside)).mean(axis=0))
+        torch.testing.assert_close(means[context, batch], by_hand)
+
+
 def test_seed_and_epoch_decide_everything_and_loaders_give_batches() -> None:
     cells = Cells.of(screen())
     first, again = (CellSets(cells, CellSetConfig(set_size=8, seed=3)) for _ in range(2))

@@ -106,6 +106,7 @@ def batch(conditions):
         return {
             keys.CONTROL_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
             keys.PERTURBED_CELLS: 2 * torch.rand(*shape, len(GENES), generator=generator),
+            keys.CONTROL_MEAN: 2 * torch.rand(len(labels), len(GENES), generator=generator),
             keys.CONTROL_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
             keys.PERTURBED_LOG_TOTAL: 8 + torch.rand(shape, generator=generator),
             keys.CELL_MASK: mask,

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gnnvcell.errors import ConfigError, did_you_mean
+from gnnvcell.models._learning import ReadoutConfig
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.baselines import (
     Additive,
@@ -73,6 +74,7 @@ __all__ = [
     "Propagation",
     "PropagationConfig",
     "RandomForest",
+    "ReadoutConfig",
     "Ridge",
     "RidgeConfig",
     "SameTargetTransfer",

@@ -1,5 +1,6 @@
 """Message channels: what reaches a (perturbation, gene) pair over the perturbation side and the readout-gene side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
+from gnnvcell.models._solved_messages import SolvedMessages
 from gnnvcell.ops import Adjacency, aggregate
 from gnnvcell.ops.channel_readout import MessageSums
 from gnnvcell.ops.pair_products import pair_products
@@ -30,6 +32,7 @@ class Messages:
         data: (train, genes) residuals of the genes whose residuals correlate with its own, weighted.
         overall: (train,) sum of the perturbation's residuals.
         expected: (3, genes) evidence that a typical perturbation brings over the graph, data and overall side.
+        averaged: whether sums of these messages are divided by their evidence; not so for solved ones.
     """
 
     own: Tensor
@@ -38,28 +41,40 @@ class Messages:
     data: Tensor
     overall: Tensor
     expected: Tensor
+    averaged: bool = True
 
 
-def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, near: Tensor) -> Messages:
+def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, correlation: Tensor) -> Messages:
     """Pass residuals between readout genes of the same perturbation.
 
     Args:
         outcomes: of the training perturbations.
         graph_operator: (genes, genes), from ``readout_operator``.
-        near: (train, train) similarity of perturbations; residuals are smoothed by it before they are correlated.
+        correlation: (genes, genes), from ``residual_correlation``.
     """
     residual, measured = outcomes.residual, outcomes.measured
-    genes = residual.shape[1]
-    correlation = _residual_correlation(near @ residual)
     rate = measured.mean(dim=0)
     expected = torch.stack([rate @ graph_operator, _column_sums(correlation, rate), rate.sum().expand(len(rate))])
-    if measured.mean() >= DENSE_SHARE:
-        graph, data = residual @ graph_operator, residual @ correlation
-    else:
-        perturbation, gene = measured.nonzero(as_tuple=True)
-        heard, value = Adjacency(gene, perturbation, genes, len(residual)), residual[perturbation, gene]
-        graph, data = (_aggregate_wide(heard, operator, value) for operator in (graph_operator, correlation))
+    graph, data = (_pass(measured, residual, operator) for operator in (graph_operator, correlation))
     return Messages(residual, measured, graph, data, residual.sum(dim=1), expected)
+
+
+def pass_solved(outcomes: Outcomes, solved: SolvedMessages, correlation: Tensor) -> Messages:
+    """Solved messages, and what they say of genes whose residuals correlate with the gene's own."""
+    data = _pass(outcomes.measured, solved.own, correlation)
+    nothing = solved.own.new_zeros(3, solved.own.shape[1])
+    return Messages(
+        solved.own, outcomes.measured, solved.graph, data, solved.own.sum(dim=1), nothing, averaged=False
+    )
+
+
+def _pass(measured: Tensor, values: Tensor, operator: Tensor) -> Tensor:
+    """(train, genes) ``values @ operator``, of values that are 0 where nothing was measured."""
+    if measured.mean() >= DENSE_SHARE:
+        return values @ operator
+    perturbation, gene = measured.nonzero(as_tuple=True)
+    heard = Adjacency(gene, perturbation, measured.shape[1], measured.shape[0])
+    return _aggregate_wide(heard, operator, values[perturbation, gene])
 
 
 def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
@@ -67,8 +82,12 @@ def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -
     return torch.cat([aggregate(adjacency, part.contiguous(), weight) for part in feat.split(_GROUP, dim=1)], dim=1)
 
 
-def _residual_correlation(smooth: Tensor) -> Tensor:
-    """(genes, genes) third power of the cosine between columns, zero diagonal, over its median column sum."""
+def residual_correlation(smooth: Tensor) -> Tensor:
+    """(genes, genes) third power of the cosine between columns, zero diagonal, over its median column sum.
+
+    Args:
+        smooth: (train, genes) residuals smoothed over like perturbations.
+    """
     unit = smooth / smooth.norm(dim=0).clamp_min(SMALLEST_NORM)
     correlation = unit.T @ unit
     correlation.fill_diagonal_(0)
@@ -94,7 +113,8 @@ class ChannelMaker:
 
     ``x = sum_p' K[p, p'] B[p', g] / (E[p, g] + lambda)``, B the messages of a side. The evidence E is
     ``sum_p' K[p, p'] M[p', g]`` for the own side and ``sum_p' K[p, p'] * expected_g`` for the others; lambda is
-    ``SHRINKAGE`` times the median evidence of the perturbations that the maker was made with.
+    ``SHRINKAGE`` times the median evidence of the perturbations that the maker was made with. Of solved messages the
+    sum itself is the channel.
 
     Args:
         messages: of the training perturbations.
@@ -109,6 +129,9 @@ class ChannelMaker:
             self._hears = Adjacency(row, gene, *messages.measured.shape)
             self._own = messages.own[row, gene]
         self._incomplete = (messages.measured == 0).any(dim=0)
+        if not messages.averaged:
+            self.halfway = kernels.new_ones(len(kernels), len(READOUT_SIDES))
+            return
         typical = torch.cat([messages.measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
         reach = kernels.sum(dim=2)
         middle = torch.stack([row[row > 0].median() if (row > 0).any() else row.new_tensor(1.0) for row in reach])
@@ -130,8 +153,11 @@ class ChannelMaker:
         else:
             own = _aggregate_wide(self._hears, weight.T, self._own).T
             measured = _aggregate_wide(self._hears, weight.T, None).T[:, self._incomplete]
+        reach = weight.sum(dim=1)
+        if not m.averaged:
+            measured, reach = torch.zeros_like(measured), torch.zeros_like(reach)
         start = torch.cat([row.new_zeros(1), present.sum(dim=1).cumsum(dim=0)])
-        parts = (own, weight @ m.graph, weight @ m.data, weight @ m.overall, weight.sum(dim=1), measured)
+        parts = (own, weight @ m.graph, weight @ m.data, weight @ m.overall, reach, measured)
         return MessageSums(start.numpy(), kernel.numpy(), *(part.contiguous().numpy() for part in parts))
 
     def at(
@@ -144,8 +170,107 @@ class ChannelMaker:
         sums = pair_products(by_row, by_gene, row, gene)
         reach, overall = by_row.sum(dim=1)[row], torch.einsum("rtk,t->rk", by_row, m.overall)[row]
         value = torch.cat([sums[:, :, [0, 2, 3]], overall[:, :, None]], dim=2)
+        if not m.averaged:
+            return value.flatten(1)
         evidence = torch.cat([sums[:, :, 1:2], reach[:, :, None] * m.expected.T[gene][:, None, :]], dim=2)
         return (value / (evidence + self.halfway)).flatten(1)
+
+
+class Nearness:
+    """How much was measured near a perturbation: as many channels as a kernel has, the same for all genes.
+
+    The log of the sums of the mean similarity to the powers 2 and 4, the largest, and the log of the number of
+    perturbations that are alike at all; all 0 for a perturbation that the graph links to none.
+
+    Args:
+        genes: of the table.
+    """
+
+    def __init__(self, genes: int) -> None:
+        self.genes = genes
+
+    def of_rows(self, squared: Float[Tensor, "rows train"], fourth: Float[Tensor, "rows train"]) -> Tensor:
+        """(rows, 4) from the mean similarity to the powers 2 and 4."""
+        nearest = fourth.max(dim=1).values ** 0.25
+        reach = torch.stack([squared.sum(dim=1), fourth.sum(dim=1), (squared > 0).sum(dim=1)])
+        wide, narrow, count = torch.log1p(reach)
+        return torch.stack([wide, narrow, nearest, count], dim=1)
+
+    def sums(self, values: Float[Tensor, "rows 4"], incomplete: int) -> MessageSums:
+        """One line for each row."""
+        own, graph, data = (column[:, None].expand(-1, self.genes).contiguous().numpy() for column in values.T[:3])
+        count, nothing = len(values), np.zeros(len(values), dtype=np.float32)
+        return MessageSums(
+            np.arange(count + 1), np.zeros(count, np.int64), own, graph, data, values[:, 3].contiguous().numpy(),
+            nothing, np.zeros((count, incomplete), np.float32),
+        )  # fmt: skip
+
+
+class PassedMessages:
+    """All that training outcomes say: averages of what was measured, how much that was, and solved messages.
+
+    Args:
+        averages: channels of all kernels but the last, of which the last two are the mean similarity to the powers 2
+            and 4.
+        solved: those of the last kernel.
+    """
+
+    def __init__(self, averages: ChannelMaker, solved: ChannelMaker) -> None:
+        self.averages, self.solved = averages, solved
+        self.nearness = Nearness(averages.messages.own.shape[1])
+
+    @classmethod
+    def of(
+        cls,
+        outcomes: Outcomes,
+        kernels: Float[Tensor, "kernels train train"],
+        near: Float[Tensor, "train train"],
+        solving: Float[Tensor, "train train"],
+        operator: Float[Tensor, "genes genes"],
+        factors: Float[Tensor, "genes rank"],
+    ) -> "PassedMessages":
+        """Pass the outcomes of training perturbations.
+
+        Args:
+            outcomes: of the training perturbations.
+            kernels: between them, zero diagonal; the last one is that of solved messages.
+            near: residuals are smoothed by it before they are correlated.
+            solving: what they are solved with, ones on the diagonal.
+            operator: of the readout genes, for averages.
+            factors: of the readout genes, for solved messages.
+        """
+        correlation = residual_correlation(near @ outcomes.residual)
+        averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
+        solved = SolvedMessages.of(outcomes, solving, factors)
+        return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]))
+
+    @property
+    def halfway(self) -> Float[Tensor, "kernels sides"]:
+        """Evidence at which a channel is half of what it would be."""
+        return torch.cat([self.averages.halfway, self.solved.halfway, torch.ones_like(self.solved.halfway)])
+
+    def at(
+        self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]
+    ) -> Float[Tensor, "pairs channels"]:
+        """Channels of some pairs, kernel by kernel, and how near they are."""
+        averages, solved = self.averages.at(kernels[:-1], row, gene), self.solved.at(kernels[-1:], row, gene)
+        return torch.cat([averages, solved, self.nearness.of_rows(kernels[-3], kernels[-2])[row]], dim=1)
+
+    def sums(self, kernels: Float[Tensor, "kernels rows train"]) -> MessageSums:
+        """What reaches some perturbations over all genes."""
+        averages, solved = self.averages.sums(kernels[:-1]), self.solved.sums(kernels[-1:])
+        near = self.nearness.sums(self.nearness.of_rows(kernels[-3], kernels[-2]), averages.measured.shape[1])
+        return _joined([(averages, 0), (solved, len(kernels) - 1), (near, len(kernels))])
+
+
+def _joined(parts: Sequence[tuple[MessageSums, int]]) -> MessageSums:
+    """The lines of all, the kernels of each counted from a number on."""
+    row = np.concatenate([np.repeat(np.arange(len(sums.start) - 1), np.diff(sums.start)) for sums, _ in parts])
+    order = np.argsort(row, kind="stable")
+    kernel = np.concatenate([sums.kernel + first for sums, first in parts])[order]
+    names = ("own", "graph", "data", "overall", "reach", "measured")
+    joined = (np.concatenate([getattr(sums, name) for sums, _ in parts])[order] for name in names)
+    return MessageSums(np.sum([sums.start for sums, _ in parts], axis=0), kernel, *joined)
 
 
 def gene_features(outcomes: Outcomes, kind: str) -> Tensor:

@@ -1,22 +1,21 @@
-"""How the propagation model learns: mixtures of relations first, then the readout of the channels they make."""
+"""How the propagation model learns: the readout of its channels, and the gate that says how much of it to believe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
-from gnnvcell.models._outcomes import Outcomes
+from gnnvcell.config import Config
 from gnnvcell.nn.outcome_readout import OutcomeReadout
 from gnnvcell.nn.ranking import GenePairs, pairwise_logistic
-from gnnvcell.nn.relation_mixture import RelationMixture
-from gnnvcell.ops import Adjacency, aggregate
 
 MAX_REGRESSION_PAIRS = 100_000  # pairs of a "delta" table that one epoch looks at
-_NO_EVIDENCE = 1e-6  # what the floor of a mixture leaves of unrelated perturbations; less would overflow gradients
-_START_SCALE = 4.0  # of the scores that the mixtures are trained with
+GATES = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
+MAX_GATE_PAIRS = 500_000  # hidden pairs that the gate is fitted on; of more, so many are drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +42,10 @@ class Pairs:
         if kind == "delta":
             effect = effect - gene_mean[gene]
         return cls(row, gene, effect, gene + fold * values.shape[1])
+
+    def take(self, which: Tensor) -> "Pairs":
+        """Some of them, by a mask or by positions."""
+        return Pairs(self.row[which], self.gene[which], self.effect[which], self.group[which])
 
     @classmethod
     def joined(cls, parts: "list[Pairs]") -> "Pairs":
@@ -82,125 +85,132 @@ class Objective:
         return pairwise_logistic(score_of(above), score_of(below), weight)
 
 
-def learn_mixture(
-    mixture: RelationMixture,
-    similarity: Tensor,
-    folds: NDArray[np.int64],
-    outcomes: list[Outcomes],
-    hidden: list[Pairs],
-    *,
-    kind: str,
-    epochs: int,
-    lr: float,
-    rng: np.random.Generator,
-) -> None:
-    """Fit relation weights and exponents so that the other folds' outcomes rank the hidden fold's.
+class ReadoutConfig(Config):
+    """How the readout of channels is trained: AdamW with a one-cycle schedule.
 
     Args:
-        mixture: changed in place.
-        similarity: (relations, train, train), zero diagonal.
-        folds: (train,) fold of each perturbation.
-        outcomes: per fold those of the other folds' perturbations.
-        hidden: per fold its measured pairs.
-        kind: of the effects.
-        epochs, lr: of Adam with a one-cycle schedule; one step is one fold.
-        rng: draws pairs and the order of folds.
+        hidden, members, dropout: of the readout.
+        judged_members: of the readouts that the gate is fitted with, one for each fold.
+        epochs, lr, weight_decay, batch_pairs: of the training.
     """
-    scale = nn.Parameter(torch.tensor(_START_SCALE).log())
-    halfway = nn.Parameter(torch.zeros(len(mixture.logits)))
-    objectives = [Objective(pairs, kind) for pairs in hidden]
-    usable = [k for k, objective in enumerate(objectives) if objective.usable]
-    if not usable or epochs == 0:
-        return
-    optimiser = torch.optim.Adam([*mixture.parameters(), scale, halfway], lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=epochs * len(usable), pct_start=0.2)
-    graphs = [_outcome_graph(outcome) for outcome in outcomes]
-    blocks = [similarity[:, folds == k][:, :, folds != k] for k in range(len(hidden))]
-    for _ in range(epochs):
-        for k in rng.permutation(usable):
-            adjacency, residual = graphs[k]
-            scores = _own_gene_scores(mixture(blocks[k]), adjacency, residual, hidden[k], halfway) * scale.exp()
-            loss = objectives[k].loss(lambda rows, s=scores: s[None, rows], objectives[k].draw(rng))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+
+    hidden: int = Field(default=32, ge=1)
+    members: int = Field(default=4, ge=1)
+    judged_members: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    epochs: int = Field(default=12, ge=0)
+    lr: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.3, ge=0)
+    batch_pairs: int = Field(default=2048, ge=1)
 
 
-def _outcome_graph(outcomes: Outcomes) -> tuple[Adjacency, Tensor]:
-    """Edges perturbation -> measured gene, and the residual on each."""
-    row, gene = outcomes.measured.nonzero(as_tuple=True)
-    count, genes = outcomes.measured.shape
-    return Adjacency(row, gene, count, genes), outcomes.residual[row, gene]
-
-
-def _own_gene_scores(kernels: Tensor, adjacency: Adjacency, residual: Tensor, pairs: Pairs, halfway: Tensor) -> Tensor:
-    """(pairs,) mean over heads of the shrunken average of the gene's own outcomes."""
-    total = residual.new_zeros(len(pairs.row))
-    for kernel, log_halfway in zip(kernels, halfway, strict=True):
-        feat = kernel.T.contiguous()
-        value = aggregate(adjacency, feat, residual)[pairs.gene, pairs.row]
-        evidence = aggregate(adjacency, feat)[pairs.gene, pairs.row]
-        total = total + value / (evidence + log_halfway.exp() * _typical(evidence.detach()))
-    return total / len(kernels)
-
-
-def _typical(evidence: Tensor) -> Tensor:
-    """Median evidence; where most pairs have none, that of the others; 1 where there is none at all."""
-    median = evidence.median()
-    if median > _NO_EVIDENCE:
-        return median
-    present = evidence[evidence > _NO_EVIDENCE]
-    return present.median() if len(present) else evidence.new_ones(())
-
-
-def learn_readout(
-    readout: OutcomeReadout,
-    channels: Tensor,
-    features: Tensor,
-    pairs: Pairs,
-    *,
-    kind: str,
-    epochs: int,
-    lr: float,
-    weight_decay: float,
-    batch_pairs: int,
-    rng: np.random.Generator,
-) -> float:
-    """Fit the readout on channels that were made without the pairs' own perturbations.
+@dataclass(frozen=True, eq=False)
+class HiddenChannels:
+    """What was measured of hidden perturbations, and the channels that were made without them.
 
     Args:
-        readout: changed in place.
         channels: (pairs, channels), standardised.
         features: (pairs, features) of each pair's gene.
         pairs: what was measured.
-        kind, epochs, lr, weight_decay, batch_pairs: AdamW with a one-cycle schedule.
-        rng: draws pairs.
+        fold: (pairs,) which block of perturbations was hidden.
+        base: channels of the linear part.
+        kind: of the effects.
+    """
+
+    channels: Tensor
+    features: Tensor
+    pairs: Pairs
+    fold: Tensor
+    base: Tensor
+    kind: str
+
+    def take(self, which: Tensor) -> "HiddenChannels":
+        """Some pairs, by a mask or by positions."""
+        return replace(
+            self,
+            channels=self.channels[which],
+            features=self.features[which],
+            pairs=self.pairs.take(which),
+            fold=self.fold[which],
+        )
+
+
+def learn_gated_readout(
+    hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator
+) -> tuple[OutcomeReadout, float]:
+    """A readout trained on all folds, with the gate at which readouts do best on folds that they were not trained on.
 
     Returns:
-        Unit of the score: 1 for labels, the standard deviation of residuals for effects.
+        The readout, and the unit of its score: 1 for labels, the standard deviation of residuals for effects.
     """
-    objective = Objective(pairs, kind)
+    readout, unit = learn_readout(hidden, config, rng)
+    count = len(hidden.fold)
+    some = hidden
+    if count > MAX_GATE_PAIRS:
+        some = hidden.take(torch.from_numpy(np.sort(rng.choice(count, MAX_GATE_PAIRS, replace=False))))
+    for_gate = config.model_copy(update={"members": config.judged_members})
+    linear, change = torch.zeros(len(some.fold)), torch.zeros(len(some.fold))
+    for fold in some.fold.unique():
+        outside = some.fold == fold
+        judged, _ = learn_readout(some.take(~outside), for_gate, rng)
+        with torch.no_grad():
+            parts = judged.parts(some.channels[outside], some.features[outside])
+        linear[outside], change[outside] = (part.mean(dim=0) for part in parts)
+    readout.gate.fill_(_best_gate(linear, change, Objective(some.pairs, hidden.kind), rng))
+    return readout, unit
+
+
+def _best_gate(linear: Tensor, change: Tensor, objective: "Objective", rng: np.random.Generator) -> float:
+    """For labels the gate that ranks most pairs of a gene rightly (of equals the smallest), else least squares."""
+    if objective.kind == "delta":
+        wanted = objective.pairs.effect / objective.spread - linear
+        return float((change @ wanted / (change @ change).clamp_min(torch.finfo(torch.float32).tiny)).clamp(0, 1))
+    if not objective.usable:
+        return 0.0
+    above, below, weight = objective.draw(rng)
+    shares = []
+    for gate in GATES:
+        score = linear + gate * change
+        distance = score[above] - score[below]
+        shares.append(float(((distance > 0).float() + 0.5 * (distance == 0).float()) @ weight))
+    return GATES[int(np.argmax(shares))]
+
+
+def learn_readout(
+    hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator
+) -> tuple[OutcomeReadout, float]:
+    """Fit a readout on channels that were made without the pairs' own perturbations; returns it and its unit."""
+    channels, features, kind = hidden.channels, hidden.features, hidden.kind
+    readout = OutcomeReadout(
+        channels.shape[1], features.shape[1], base=hidden.base,
+        hidden=config.hidden, members=config.members, dropout=config.dropout,
+    )  # fmt: skip
+    objective = Objective(hidden.pairs, kind)
+    unit = objective.spread if kind == "delta" else 1.0
     if kind == "delta":
-        _start_at_least_squares(readout, channels, pairs.effect / objective.spread)
-    if not objective.usable or epochs == 0:
-        return objective.spread if kind == "delta" else 1.0
+        _start_at_least_squares(readout, channels, hidden.pairs.effect / objective.spread)
+    readout.eval()
+    if not objective.usable or config.epochs == 0:
+        return readout, unit
     decayed = [readout.first, readout.first_bias, readout.last]
     optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": weight_decay}, {"params": [readout.scale], "weight_decay": 0.0}], lr
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": [readout.scale], "weight_decay": 0.0}],
+        config.lr,
     )
-    per_epoch = -(-len(objective.draw(rng)[0]) // batch_pairs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=epochs * per_epoch, pct_start=0.1)
+    per_epoch = -(-len(objective.draw(rng)[0]) // config.batch_pairs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.lr, total_steps=config.epochs * per_epoch, pct_start=0.1
+    )
     readout.train()
-    for _ in range(epochs):
-        for batch in zip(*(part.split(batch_pairs) for part in objective.draw(rng)), strict=True):
+    for _ in range(config.epochs):
+        for batch in zip(*(part.split(config.batch_pairs) for part in objective.draw(rng)), strict=True):
             loss = objective.loss(lambda rows: readout(channels[rows], features[rows]), batch)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
     readout.eval()
-    return objective.spread if kind == "delta" else 1.0
+    return readout, unit
 
 
 def _start_at_least_squares(readout: OutcomeReadout, channels: Tensor, effect: Tensor) -> None:

@@ -25,6 +25,8 @@ SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count 
 _SEEDS_AT_ONCE, _MANY_SEEDS = 256, 32
 _ROWS_AT_ONCE = 512
 _READOUT_KEPT = 2500  # readout genes whose similarities are kept: 25 MB a relation
+_MEAN_KEPT = 6000  # readout genes whose mean similarity is kept: 144 MB a table
+_TABLES_KEPT = 4  # whose similarities are kept: a benchmark fits several models and seeds on each before the next graph
 _GRAPHS_KEPT = 2  # a benchmark fits several tables on one graph before it goes on to the next
 
 
@@ -143,6 +145,8 @@ class GraphProfiles:
     def __init__(self, graph: GeneGraph, config: ProfileConfig, like: "GraphProfiles | None" = None) -> None:
         self.graph = graph
         self._readout: dict[str, tuple[str, Matrix]] = {}
+        self._mean_readout: dict[str, Matrix] = {}
+        self._among: dict[str, tuple[list[Matrix | sp.csr_matrix], Matrix]] = {}
         self._profiles: dict[str, _Diffusion | _Annotation] = {}
         self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
         for source, relation, destination in graph.etypes:
@@ -184,14 +188,31 @@ class GraphProfiles:
             profiles.append(_unit_rows(mixing @ rows))
         return profiles
 
+    def among(self, perturbations: Sequence[str] | NDArray) -> tuple[list[Matrix | sp.csr_matrix], Matrix]:
+        """Profiles of perturbations and their (relations, perturbations, perturbations) similarity; not to be changed,
+        because the last few are kept.
+        """
+        digest = digest_of(np.asarray(perturbations, dtype=str).tolist())
+        if digest not in self._among:
+            rows = self.of_perturbations(perturbations)
+            self._among[digest] = rows, similarities(rows, rows)
+            _forget_oldest(self._among)
+        return self._among[digest]
+
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""
+        digest = digest_of(np.asarray(names, dtype=str).tolist())
+        if digest in self._mean_readout:
+            return self._mean_readout[digest].copy()
         total = np.zeros((len(names), len(names)), dtype=np.float32)
         for relation in self._profiles:
             self._add_readout_similarity(total, relation, np.asarray(names, dtype=str))
         np.fill_diagonal(total, 0)
         np.maximum(total, 0, out=total)
         total /= np.float32(len(self._profiles))
+        if len(names) <= _MEAN_KEPT:
+            self._mean_readout[digest] = total.copy()
+            _forget_oldest(self._mean_readout)
         return total
 
     def _add_readout_similarity(self, total: Matrix, relation: str, names: NDArray) -> None:
@@ -219,6 +240,11 @@ class GraphProfiles:
             if isinstance(profile, _Annotation):
                 shared = shared + (targets @ profile.specific) @ (known @ profile.specific).T
         return np.diff(sp.csr_matrix(shared).indptr).astype(np.float32)
+
+
+def _forget_oldest(kept: dict) -> None:
+    while len(kept) > _TABLES_KEPT:
+        del kept[next(iter(kept))]
 
 
 def _unit_rows(rows: Matrix | sp.csr_matrix) -> Matrix | sp.csr_matrix:

@@ -1,4 +1,4 @@
-"""Propagation: two-sided message passing of observed outcomes, with learned relations and a learned readout."""
+"""Propagation: two-sided message passing of observed outcomes, with a learned readout."""
 
 from copy import copy
 from dataclasses import dataclass, replace
@@ -13,20 +13,19 @@ from torch import Tensor
 from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models._channels import READOUT_SIDES, ChannelMaker, gene_features, pass_over_readouts
+from gnnvcell.models._channels import READOUT_SIDES, PassedMessages, gene_features
 from gnnvcell.models._context import ExpressionInContext
-from gnnvcell.models._learning import Pairs, learn_mixture, learn_readout
+from gnnvcell.models._learning import HiddenChannels, Pairs, ReadoutConfig, learn_gated_readout
 from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
 from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
+from gnnvcell.models._solved_messages import readout_factors
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.evidence import Evidence, column_of
 from gnnvcell.models.smoother import readout_operator, require_targets
-from gnnvcell.nn.outcome_readout import OutcomeReadout
-from gnnvcell.nn.relation_mixture import RelationMixture
 from gnnvcell.ops.channel_readout import ReadoutWeights, channel_readout
 
 RELATION_POWER = 2.0
-FIXED_POWERS = (2.0, 4.0)
+MEAN_POWERS = (2.0, 4.0)
 PREDICTED_AT_ONCE = 32  # perturbations whose message sums are in memory together
 
 
@@ -34,30 +33,38 @@ class PropagationConfig(Config):
     """Settings of the propagation model.
 
     Args:
-        heads: learned mixtures of relations.
         folds: blocks of training perturbations that are hidden in turn while learning.
-        mixture_epochs, mixture_lr: training of the mixtures.
-        hidden, members, dropout: of the readout.
-        readout_epochs, readout_lr, weight_decay, batch_pairs: training of the readout.
-        readout_power: of the similarity between readout genes.
+        solved_power: of the mean similarity of perturbations, for solved messages.
+        solved_readout_power: of the mean similarity of readout genes, for solved messages.
+        readout_power: of the mean similarity of readout genes, for averages.
         learned_pairs: most pairs of a perturbation and a gene that are learned from; of more, so many are drawn.
+        readout: how the readout is trained.
         profiles: how relations become similarities.
     """
 
-    heads: int = Field(default=2, ge=1)
     folds: int = Field(default=5, ge=2)
-    mixture_epochs: int = Field(default=8, ge=0)
-    mixture_lr: float = Field(default=0.1, gt=0)
-    hidden: int = Field(default=32, ge=1)
-    members: int = Field(default=4, ge=1)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    readout_epochs: int = Field(default=12, ge=0)
-    readout_lr: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=0.3, ge=0)
-    batch_pairs: int = Field(default=2048, ge=1)
+    solved_power: float = Field(default=2.5, gt=0)
+    solved_readout_power: float = Field(default=2.0, gt=0)
     readout_power: float = Field(default=4.0, gt=0)
     learned_pairs: int = Field(default=4_000_000, ge=1)
+    readout: ReadoutConfig = ReadoutConfig()
     profiles: ProfileConfig = ProfileConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class _Readouts:
+    """What the graph says of the readout genes: a matrix for averages, factors for solved messages."""
+
+    operator: Tensor
+    factors: Tensor
+
+    @classmethod
+    def of(cls, profiles: GraphProfiles, genes: NDArray, config: PropagationConfig) -> "_Readouts":
+        similarity = profiles.readout_similarity(genes)
+        alike = torch.from_numpy(similarity**config.solved_readout_power).fill_diagonal_(1)
+        factors = readout_factors(alike)
+        del alike  # of a whole genome it takes gigabytes
+        return cls(readout_operator(similarity, config.readout_power), factors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +73,7 @@ class _Fitted:
 
     train: EffectTable
     outcomes: Outcomes
-    maker: ChannelMaker
+    messages: PassedMessages
     spread: Tensor
     features: Tensor
     expression: ExpressionInContext
@@ -79,20 +86,22 @@ class Propagation(EffectModel):
     """Message passing of training outcomes to unseen perturbations, over both sides of the table.
 
     1. Every relation of the graph gives a similarity S_r between perturbations and, averaged, one between readout genes
-       (``GraphProfiles``).
-    2. Kernels K: each ``S_r^2``, their mean to the powers 2 and 4, and ``heads`` learned mixtures
-       ``(sum_r softmax(a)_r S_r)^p`` (``RelationMixture``).
-    3. Training residuals R (effect minus the gene's shrunken mean) are passed over the readout side: own gene, graph
-       neighbours, genes with correlated residuals, all genes (``pass_over_readouts``): B_j, with evidence N_j.
-    4. Channels ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``), in units of their standard deviation.
-    5. ``score = OutcomeReadout(x, z)``, 0 where no message came, z the gene's prior and number of measurements, and
-       where the table comes with the expression of control cells, that of the gene and of the targets in the cell type
-       (``ExpressionInContext``); the prediction is ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for
-       effects.
+       (``GraphProfiles``). The outcomes are residuals R: effect minus the gene's shrunken mean.
+    2. Solved messages: R is regressed on the product of both similarities, ``(mean_r S_r)^2.5`` and its like of readout
+       genes, so that neighbours that say the same are not heard twice and outcomes travel over any number of hops
+       (``SolvedMessages``).
+    3. Averages: R is passed over the readout side (own gene, graph neighbours, genes with correlated residuals, all
+       genes: B_j, with evidence N_j) and averaged over the perturbation side by kernels K_k, each ``S_r^2`` and the
+       mean to the powers 2 and 4: ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``).
+    4. ``score = solved + gate * f(solved, x, z)``, f the network of ``OutcomeReadout``, 0 where no message came, z the
+       gene's prior and number of measurements, and where the table comes with the expression of control cells, that of
+       the gene and of the targets in the cell type (``ExpressionInContext``). The prediction is
+       ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects.
 
-    A perturbation that was measured in another cell type is its own nearest neighbour there. Mixtures and readout are
-    learned on blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 3 and 4 (and
-    from the gene means): by a pairwise ranking loss within genes for labels, by squared error for effects.
+    A perturbation that was measured in another cell type is its own nearest neighbour there. The network is trained on
+    blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 2 and 3 (and from the gene
+    means): by a pairwise ranking loss within genes for labels, by squared error for effects. The gate is what is best
+    on blocks that the network was not trained on.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
@@ -102,8 +111,7 @@ class Propagation(EffectModel):
 
     Example:
         >>> model = Propagation().fit(train, graph, seed=0)  # doctest: +SKIP
-        >>> model.relation_weights  # doctest: +SKIP
-        {'string': [0.3, 0.2], 'annotated_bp': [0.7, 0.8]}
+        >>> model.predict(["TP53", "MDM2+MDM4"]).values  # doctest: +SKIP
     """
 
     config_class = PropagationConfig
@@ -112,58 +120,66 @@ class Propagation(EffectModel):
     uses_seed = True
 
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
-        """Learn relation weights, then the readout."""
+        """Make the channels of hidden perturbations, and learn the readout from them."""
         cfg = self.config
         check_trainable(train, minimum=cfg.folds)
         self._profiles = graph_profiles(graph, cfg.profiles)
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         torch.manual_seed(seed)
-        rng = np.random.default_rng(seed)
-        self._rows = self._profiles.of_perturbations(train.perturbations)
-        similarity = torch.from_numpy(similarities(self._rows, self._rows))
-        similarity.diagonal(dim1=1, dim2=2).zero_()
-        operator = readout_operator(self._profiles.readout_similarity(train.genes), cfg.readout_power)
+        self._rows, among = self._profiles.among(train.perturbations)
+        similarity = torch.from_numpy(among)
+        readouts = _Readouts.of(self._profiles, train.genes, cfg)
+        expression = ExpressionInContext.of(train)
+        hidden, spread = self._hidden_channels(train, similarity, readouts, expression, seed)
+        self._readout, unit = learn_gated_readout(hidden, cfg.readout, np.random.default_rng(seed))
+        whole = Outcomes.of(train)
+        prior, features = whole.prior(train.kind), gene_features(whole, train.kind)
+        messages = self._pass(whole, similarity, readouts)
+        self._fitted = _Fitted(train, whole, messages, spread, features, expression, prior, unit)
+
+    @torch.no_grad()
+    def _hidden_channels(
+        self,
+        train: EffectTable,
+        similarity: Tensor,
+        readouts: _Readouts,
+        expression: ExpressionInContext,
+        seed: int,
+    ) -> tuple[HiddenChannels, Tensor]:
+        """Channels of every fold, made from the outcomes of the others; and (channels,) their spread."""
+        cfg = self.config
         codes, names = pd.factorize(train.perturbations)
         fold = perturbation_folds(len(names), cfg.folds, seed)[codes]
-        outcomes = [Outcomes.of(train, np.flatnonzero(fold != k)) for k in range(cfg.folds)]
         share = min(1.0, cfg.learned_pairs / max(int(train.measured.sum()), 1))
-        hidden = [_hidden_pairs(train, fold == k, k, outcomes[k], share, seed) for k in range(cfg.folds)]
-        self._mixture = RelationMixture(len(similarity), cfg.heads)
-        learn_mixture(
-            self._mixture, similarity, fold, outcomes, hidden,
-            kind=train.kind, epochs=cfg.mixture_epochs, lr=cfg.mixture_lr, rng=rng,
-        )  # fmt: skip
-        with torch.no_grad():
-            channels = torch.cat(
-                [self._fold_channels(similarity, operator, fold, k, outcomes[k], hidden[k]) for k in range(cfg.folds)]
-            )
-        expression = ExpressionInContext.of(train)
         in_context = expression.of_rows(train)
-        features = torch.cat(
-            [
-                torch.cat([gene_features(o, train.kind)[p.gene], in_context[fold == k][p.row, p.gene]], dim=1)
-                for k, (o, p) in enumerate(zip(outcomes, hidden, strict=True))
-            ]
-        )
-        spread = channels.std(dim=0)
+        channels, features, pairs = [], [], []
+        for k in range(cfg.folds):
+            inside, outside = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+            outcomes = Outcomes.of(train, outside)
+            found = _hidden_pairs(train, fold == k, k, outcomes, share, seed)
+            messages = self._pass(outcomes, similarity[:, outside][:, :, outside], readouts)
+            near = similarity[:, inside][:, :, outside]
+            channels.append(messages.at(self._kernels(near), found.row, found.gene))
+            of_gene = gene_features(outcomes, train.kind)[found.gene]
+            features.append(torch.cat([of_gene, in_context[inside][found.row, found.gene]], dim=1))
+            pairs.append(found)
+        joined, base = torch.cat(channels), _base_channels(len(similarity) + len(MEAN_POWERS))
+        of_fold = torch.cat([torch.full((len(found.row),), k) for k, found in enumerate(pairs)])
+        spread = joined.std(dim=0)
+        # Solved messages share a unit, so that their mean is the solved prediction.
+        spread[base] = joined[:, base].sum(dim=1).std() / len(base)
         spread[spread == 0] = 1.0
-        kernels = len(similarity) + len(FIXED_POWERS) + cfg.heads
-        self._readout = OutcomeReadout(
-            channels.shape[1], features.shape[1], base=_base_channels(len(similarity), kernels),
-            hidden=cfg.hidden, members=cfg.members, dropout=cfg.dropout,
-        )  # fmt: skip
-        unit = learn_readout(
-            self._readout, channels / spread, features, Pairs.joined(hidden),
-            kind=train.kind, epochs=cfg.readout_epochs, lr=cfg.readout_lr, weight_decay=cfg.weight_decay,
-            batch_pairs=cfg.batch_pairs, rng=rng,
-        )  # fmt: skip
-        whole = Outcomes.of(train)
-        with torch.no_grad():
-            all_kernels = self._kernels(similarity)
-            maker = ChannelMaker(pass_over_readouts(whole, operator, all_kernels[len(similarity)]), all_kernels)
-        prior = whole.prior(train.kind)
-        features = gene_features(whole, train.kind)
-        self._fitted = _Fitted(train, whole, maker, spread, features, expression, prior, unit)
+        made = HiddenChannels(joined / spread, torch.cat(features), Pairs.joined(pairs), of_fold, base, train.kind)
+        return made, spread
+
+    def _pass(self, outcomes: Outcomes, similarity: Tensor, readouts: _Readouts) -> PassedMessages:
+        """Messages of training perturbations with a (relations, train, train) similarity to each other."""
+        kernels = self._kernels(similarity)
+        kernels.diagonal(dim1=1, dim2=2).zero_()
+        mean = similarity.mean(dim=0)
+        near = mean.fill_diagonal_(0) ** MEAN_POWERS[0]
+        solving = (mean**self.config.solved_power).fill_diagonal_(1)
+        return PassedMessages.of(outcomes, kernels, near, solving, readouts.operator, readouts.factors)
 
     @property
     def graph(self) -> GeneGraph:
@@ -173,18 +189,16 @@ class Propagation(EffectModel):
     @torch.no_grad()
     def with_graph(self, graph: GeneGraph) -> "Propagation":
         """The fitted model on another graph of the same nodes and relations: all that follows from the graph is made
-        again (profiles, similarities, messages), all that was learned stays (relation weights, readout, scales).
+        again (profiles, similarities, messages), all that was learned stays (readout, gate, scales).
         """
-        other, cfg, fitted = copy(self), self.config, self._fitted
-        other._profiles = GraphProfiles(graph, cfg.profiles, like=self._profiles)
-        other._rows = other._profiles.of_perturbations(fitted.train.perturbations)
-        similarity = torch.from_numpy(similarities(other._rows, other._rows))
-        similarity.diagonal(dim1=1, dim2=2).zero_()
-        operator = readout_operator(other._profiles.readout_similarity(fitted.train.genes), cfg.readout_power)
-        near = similarity.mean(dim=0) ** FIXED_POWERS[0]
-        maker = ChannelMaker(pass_over_readouts(fitted.outcomes, operator, near), self._kernels(similarity))
-        maker.halfway = fitted.maker.halfway
-        other._fitted = replace(fitted, maker=maker)
+        other, fitted = copy(self), self._fitted
+        other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
+        other._rows, among = other._profiles.among(fitted.train.perturbations)
+        similarity = torch.from_numpy(among)
+        readouts = _Readouts.of(other._profiles, fitted.train.genes, self.config)
+        messages = other._pass(fitted.outcomes, similarity, readouts)
+        messages.averages.halfway = fitted.messages.averages.halfway
+        other._fitted = replace(fitted, messages=messages)
         return other
 
     def evidence(self, perturbation: str, gene: str, *, context: Context | str | None = None) -> Evidence:
@@ -200,7 +214,7 @@ class Propagation(EffectModel):
         column = column_of(gene, fitted.train.genes)
         rows = self._profiles.of_perturbations(np.array([perturbation]))
         similarity = torch.from_numpy(similarities(rows, self._rows))  # (relations, 1, train)
-        weight = similarity.mean(dim=0)[0] ** FIXED_POWERS[0]
+        weight = similarity.mean(dim=0)[0] ** MEAN_POWERS[0]
         heard = weight.nonzero()[:, 0]
         one_less = similarity.repeat(1, len(heard) + 1, 1)
         one_less[:, torch.arange(len(heard)), heard] = 0
@@ -214,19 +228,10 @@ class Propagation(EffectModel):
         return Evidence.of(fitted.train.perturbations, share, outcome, gone.numpy(), float(base), additive=False)
 
     def _kernels(self, similarity: Tensor) -> Tensor:
-        """(kernels, left, right): each relation squared, the mean to fixed powers, the learned mixtures."""
+        """(kernels, left, right): each relation squared, the mean to fixed powers, and that of solved messages."""
         mean = similarity.mean(dim=0)
-        fixed = [mean**power for power in FIXED_POWERS]
-        floor = (similarity.sum(dim=0) > 0).float()  # the mixture's floor must not let unrelated perturbations speak
-        return torch.cat([similarity**RELATION_POWER, torch.stack(fixed), self._mixture(similarity) * floor])
-
-    def _fold_channels(
-        self, similarity: Tensor, operator: Tensor, fold: NDArray, k: int, outcomes: Outcomes, hidden: Pairs
-    ) -> Tensor:
-        inside, outside = torch.from_numpy(np.flatnonzero(fold == k)), torch.from_numpy(np.flatnonzero(fold != k))
-        kernels = self._kernels(similarity[:, inside][:, :, outside])
-        near = similarity[:, outside][:, :, outside].mean(dim=0) ** FIXED_POWERS[0]
-        return ChannelMaker(pass_over_readouts(outcomes, operator, near), kernels).at(kernels, hidden.row, hidden.gene)
+        powers = (*MEAN_POWERS, self.config.solved_power)
+        return torch.cat([similarity**RELATION_POWER, torch.stack([mean**power for power in powers])])
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's prior moved by the messages."""
@@ -242,7 +247,7 @@ class Propagation(EffectModel):
         score = torch.empty(len(names), len(fitted.train.genes))
         for part in torch.arange(len(names)).split(PREDICTED_AT_ONCE):
             with torch.no_grad():
-                sums = fitted.maker.sums(self._kernels(similarity[:, part]))
+                sums = fitted.messages.sums(self._kernels(similarity[:, part]))
             found = channel_readout(sums, weights, None if row is None else row[part.numpy()])
             score[part] = torch.from_numpy(found)
         score.mul_(fitted.unit).add_(fitted.prior)
@@ -261,22 +266,16 @@ class Propagation(EffectModel):
         linear[readout.base] = readout.scale.mean() / len(readout.base)
         weights = ReadoutWeights(
             first=first[:channels].T.contiguous().numpy(),
-            last=(readout.last.flatten() / len(readout.last)).numpy(),
+            last=(readout.gate * readout.last.flatten() / len(readout.last)).numpy(),
             linear=linear.numpy(),
             clip=readout.clip,
             scale=(1 / fitted.spread).numpy(),
-            halfway=fitted.maker.halfway.flatten().numpy(),
-            expected=fitted.maker.messages.expected.numpy(),
-            incomplete=fitted.maker.incomplete.numpy(),
+            halfway=fitted.messages.halfway.flatten().numpy(),
+            expected=fitted.messages.averages.messages.expected.numpy(),
+            incomplete=fitted.messages.averages.incomplete.numpy(),
             gene=added.numpy(),
         )
         return weights, (target @ first[end:]).numpy() if target.shape[1] else None
-
-    @property
-    def relation_weights(self) -> dict[str, list[float]]:
-        """Share of each relation in every learned mixture."""
-        weights = self._mixture.weights.detach().T.tolist()
-        return dict(zip(self._profiles.relations, weights, strict=True))
 
 
 def _hidden_pairs(
@@ -289,7 +288,6 @@ def _hidden_pairs(
     return Pairs.hidden(train.values[inside], measured, train.kind, outcomes.gene_mean, k)
 
 
-def _base_channels(first: int, kernels: int) -> Tensor:
-    """Channels of kernels ``first`` and later, over the own, graph and data sides."""
-    sides = [READOUT_SIDES.index(side) for side in ("own", "graph", "data")]
-    return torch.tensor([k * len(READOUT_SIDES) + side for k in range(first, kernels) for side in sides])
+def _base_channels(kernel: int) -> Tensor:
+    """Channels of the solved messages: what is said of the gene itself, and through genes that are like it."""
+    return torch.tensor([kernel * len(READOUT_SIDES) + READOUT_SIDES.index(side) for side in ("own", "graph")])

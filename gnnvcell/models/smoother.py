@@ -79,13 +79,15 @@ class Smoother(EffectModel):
         self._profiles = graph_profiles(graph, self.config.profiles)
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         self._pass()
-        evidence = torch.from_numpy(self._near(self._rows, hide_self=True)) @ self._heard
+        among = self._profiles.among(train.perturbations)[1].mean(axis=0)
+        np.fill_diagonal(among, 0)
+        evidence = torch.from_numpy(among**self.config.power) @ self._heard
         present = evidence[evidence > 0]
         self._halfway = self.config.shrinkage * float(present.median()) if len(present) else 1.0
 
     def _pass(self) -> None:
         """Pass the training outcomes between readout genes, over the graph of the profiles."""
-        self._rows = self._profiles.of_perturbations(self._train.perturbations)
+        self._rows = self._profiles.among(self._train.perturbations)[0]
         genes = self._train.genes
         operator = readout_operator(self._profiles.readout_similarity(genes), self.config.readout_power)
         operator = torch.eye(len(genes)) + self.config.readout_weight * operator
@@ -129,12 +131,9 @@ class Smoother(EffectModel):
         support = self._profiles.support(names, self._train.perturbations)
         return Prediction(answer.numpy(), names, self._train.genes, support)
 
-    def _near(self, rows: list, *, hide_self: bool = False) -> NDArray[np.float32]:
+    def _near(self, rows: list) -> NDArray[np.float32]:
         """(perturbations, training perturbations) S."""
-        similarity = similarities(rows, self._rows).mean(axis=0)
-        if hide_self:
-            np.fill_diagonal(similarity, 0)
-        return similarity**self.config.power
+        return similarities(rows, self._rows).mean(axis=0) ** self.config.power
 
 
 def require_targets(known: int, train: EffectTable, graph: GeneGraph) -> None:

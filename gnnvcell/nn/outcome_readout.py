@@ -9,10 +9,11 @@ from torch import Tensor, nn
 class OutcomeReadout(nn.Module):
     """Score of a (perturbation, gene) pair from the messages that reached it.
 
-    ``score = scale * mean_b x_b + f([clip(x), z_g]) - f([0, z_g])`` with f a one-hidden-layer SiLU network whose last
-    layer starts at zero, x the channels, b the base channels and z_g features of the gene. The difference makes the
-    score exactly 0 without messages, so that the answer goes back to the gene's mean. Several members with their own
-    weights are averaged.
+    ``score = scale * mean_b x_b + gate * (f([clip(x), z_g]) - f([0, z_g]))`` with f a one-hidden-layer SiLU network
+    whose last layer starts at zero, x the channels, b the base channels and z_g features of the gene. The difference
+    makes the score exactly 0 without messages, so that the answer goes back to the gene's mean. The gate (1 at first)
+    is not trained: what fits it afterwards decides how much of f to believe. Several members with their own weights
+    are averaged.
 
     Args:
         channels: number of message channels.
@@ -32,6 +33,7 @@ class OutcomeReadout(nn.Module):
     """
 
     base: Tensor
+    gate: Tensor
 
     def __init__(
         self,
@@ -47,20 +49,28 @@ class OutcomeReadout(nn.Module):
         super().__init__()
         width = channels + gene_features
         self.register_buffer("base", base)
+        self.register_buffer("gate", torch.ones(()))
         self.scale = nn.Parameter(torch.full((members,), 0.7))
         self.first = nn.Parameter(torch.empty(members, width, hidden).uniform_(-(width**-0.5), width**-0.5))
         self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
         self.last = nn.Parameter(torch.zeros(members, hidden, 1))
         self.dropout, self.clip = dropout, clip
 
-    def forward(
+    def parts(
         self, channels: Float[Tensor, "pairs channels"], gene_features: Float[Tensor, "pairs features"]
-    ) -> Float[Tensor, "members pairs"]:
-        """Scores of every member."""
+    ) -> tuple[Float[Tensor, "members pairs"], Float[Tensor, "members pairs"]]:
+        """The linear part of every member's score, and what its network adds before the gate."""
         clipped = channels.clamp(-self.clip, self.clip)
         width = channels.shape[1]
         gene = gene_features @ self.first[:, width:] + self.first_bias
         change = F.silu(clipped @ self.first[:, :width] + gene) - F.silu(gene)
         change = F.dropout(change, self.dropout, self.training)
         linear = self.scale[:, None] * channels[:, self.base].mean(dim=1)
-        return linear + (change @ self.last)[:, :, 0]
+        return linear, (change @ self.last)[:, :, 0]
+
+    def forward(
+        self, channels: Float[Tensor, "pairs channels"], gene_features: Float[Tensor, "pairs features"]
+    ) -> Float[Tensor, "members pairs"]:
+        """Scores of every member."""
+        linear, change = self.parts(channels, gene_features)
+        return linear + self.gate * change

@@ -22,28 +22,26 @@ class GenePairs:
     """
 
     def __init__(self, group: NDArray[np.int64], label: NDArray[np.float32]) -> None:
-        self._groups: list[tuple[NDArray, NDArray]] = []
-        order = np.argsort(group, kind="stable")
-        starts = np.r_[0, np.flatnonzero(np.diff(group[order])) + 1]
-        for rows in np.split(order, starts[1:]):
-            positive, negative = rows[label[rows] > 0.5], rows[label[rows] <= 0.5]
-            if len(positive) and len(negative):
-                self._groups.append((positive, negative))
+        positive = label > 0.5
+        order = np.lexsort((~positive, group))  # by group, those with label 1 first
+        starts = np.r_[0, np.flatnonzero(np.diff(group[order])) + 1] if len(order) else np.zeros(0, np.int64)
+        high = np.add.reduceat(positive[order].astype(np.int64), starts) if len(order) else starts
+        low = np.diff(np.r_[starts, len(order)]) - high
+        both = (high > 0) & (low > 0)
+        self._order, self._start, self._high, self._low = order, starts[both], high[both], low[both]
+        count = np.minimum(np.maximum(self._high, self._low), MAX_PAIRS_PER_GENE)
+        share = np.sqrt(self._high * self._low / (self._high + self._low)) / count
+        self._of_pair = np.repeat(np.arange(len(count)), count)
+        self._weight = torch.from_numpy(share[self._of_pair].astype(np.float32))
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._start)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(pairs,) positive row, (pairs,) negative row, (pairs,) weight."""
-        positive, negative, weight = [], [], []
-        for high, low in self._groups:
-            count = min(max(len(high), len(low)), MAX_PAIRS_PER_GENE)
-            positive.append(high[rng.integers(len(high), size=count)])
-            negative.append(low[rng.integers(len(low), size=count)])
-            effective = len(high) * len(low) / (len(high) + len(low))
-            weight.append(np.full(count, effective**0.5 / count, dtype=np.float32))
-        above, below, share = (torch.from_numpy(np.concatenate(part)) for part in (positive, negative, weight))
-        return above, below, share
+        start, high, low = (part[self._of_pair] for part in (self._start, self._high, self._low))
+        above, below = start + rng.integers(high), start + high + rng.integers(low)
+        return torch.from_numpy(self._order[above]), torch.from_numpy(self._order[below]), self._weight
 
 
 def pairwise_logistic(

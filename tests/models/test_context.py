@@ -10,14 +10,14 @@ from gnnvcell.data import Cells, EffectTable
 from gnnvcell.data.effects import Context
 from gnnvcell.data.pseudobulk import cell_effects
 from gnnvcell.errors import DataError, ModelError
-from gnnvcell.models import MODELS
+from gnnvcell.models import MODELS, ReadoutConfig
 from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models.propagation import PropagationConfig
 from gnnvcell.models.source_propagation import SourcePropagationConfig
 
 CONTEXTS = ("k562", "rpe1")
 LEARNERS = {
-    "propagation": PropagationConfig(mixture_epochs=2, members=2, hidden=16, readout_lr=1e-2),
+    "propagation": PropagationConfig(readout=ReadoutConfig(members=2, hidden=16, lr=1e-2)),
     "source_propagation": SourcePropagationConfig(dim=16, steps=2),
 }
 

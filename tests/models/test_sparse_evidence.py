@@ -1,20 +1,12 @@
 """Where most training perturbations have no relative in the graph, learning must not break."""
 
 import numpy as np
-import torch
 
 from gnnvcell.data import EffectTable
 from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models import Propagation
-from gnnvcell.models._learning import _typical
-
-
-def test_typical_evidence_is_that_of_pairs_which_have_some() -> None:
-    assert _typical(torch.tensor([0.0, 0.0, 0.0, 2.0, 4.0])).item() == 2
-    assert _typical(torch.tensor([0.0, 1e-20, 1e-20])).item() == 1
-    assert _typical(torch.tensor([1.0, 3.0, 5.0])).item() == 3
 
 
 def test_propagation_learns_from_few_related_perturbations() -> None:

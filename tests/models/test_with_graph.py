@@ -8,10 +8,18 @@ from gnnvcell.data.simulator import SimulatorConfig, simulate
 from gnnvcell.errors import ConfigError, ModelError
 from gnnvcell.graphs.build import build
 from gnnvcell.graphs.deleting import same_edges, without_edges
-from gnnvcell.models import Knn, Propagation, PropagationConfig, Smoother, SourcePropagation, SourcePropagationConfig
+from gnnvcell.models import (
+    Knn,
+    Propagation,
+    PropagationConfig,
+    ReadoutConfig,
+    Smoother,
+    SourcePropagation,
+    SourcePropagationConfig,
+)
 from gnnvcell.models._profiles import similarities
 
-QUICK = PropagationConfig(mixture_epochs=2, readout_epochs=2, members=2, hidden=4)
+QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, members=2, hidden=4))
 
 
 @pytest.fixture(scope="module")

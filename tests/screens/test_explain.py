@@ -12,7 +12,7 @@ from gnnvcell.genes import GeneVocab
 from gnnvcell.graphs import GeneGraph
 from gnnvcell.graphs.build import build
 from gnnvcell.graphs.edges import EdgeTable
-from gnnvcell.models import Knn, KnnConfig, NoChange, Propagation, PropagationConfig, Smoother
+from gnnvcell.models import Knn, KnnConfig, NoChange, Propagation, PropagationConfig, ReadoutConfig, Smoother
 from gnnvcell.screens.explain import ExplainConfig, explain
 from gnnvcell.screens.hops import HopGraph
 from gnnvcell.screens.paths import Corridor, matched_hops
@@ -154,7 +154,7 @@ def test_paths_run_over_true_edges_more_than_matched_ones(tmp_path):
     assert np.mean(gains) > 0.05, gains
 
 
-QUICK = PropagationConfig(mixture_epochs=2, readout_epochs=2, members=2, hidden=4)
+QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, members=2, hidden=4))
 
 
 @pytest.mark.parametrize("make", [Knn, Smoother, lambda: Propagation(QUICK)], ids=["knn", "smoother", "propagation"])

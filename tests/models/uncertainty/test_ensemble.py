@@ -10,7 +10,7 @@ from gnnvcell.models.base import EffectPredictor
 from gnnvcell.models.uncertainty.calibrated import calibrate
 from gnnvcell.models.uncertainty.ensemble import Ensemble, EnsembleConfig
 
-QUICK = {"mixture_epochs": 2, "readout_epochs": 3, "members": 1, "hidden": 8}
+QUICK = {"readout": {"epochs": 3, "members": 1, "hidden": 8}}
 NAMES = ["P0", "P5", "P1+P2", "NOWHERE"]
 
 

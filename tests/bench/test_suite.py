@@ -132,9 +132,9 @@ def test_a_complex_disjoint_split(world, tmp_path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
 def test_killed_at_any_moment_no_run_is_lost_or_repeated(world, tmp_path) -> None:
-    values = world.suite(tmp_path, seeds=12)
+    values = world.suite(tmp_path, seeds=6)
     lines = [
-        'models = ["smoother", "knn"]\nseeds = 12',
+        'models = ["smoother", "knn"]\nseeds = 6',
         f'[tasks.sim]\nlabels = "{tmp_path / "labels"}"\nlines = ["sim"]\nkinds = ["de"]',
         f'[graphs.mini]\nsaved = "{tmp_path / "mini"}"\nparts = ["all", "each"]',
     ]
@@ -150,7 +150,7 @@ def test_killed_at_any_moment_no_run_is_lost_or_repeated(world, tmp_path) -> Non
     process.wait()
     while any(map(running, children)):  # they end by themselves when the one that started them is gone
         time.sleep(0.01)
-    before, expected = modified(out), 3 * 2 * (1 + 2 * 12)
+    before, expected = modified(out), 3 * 2 * (1 + 2 * 6)
     assert 10 <= len(before) < expected
     records = run_suite(SuiteConfig.parse(values), out, progress=False).records
     after = modified(out)
@@ -214,9 +214,10 @@ def test_labels_and_cells_in_one_suite(world, tmp_path, capsys) -> None:
 
 
 def test_smoke(tmp_path, monkeypatch, capsys) -> None:
-    """The suite that CI runs, with one seed: every part of it over two processes, and its page."""
+    """The suite that CI runs, with one seed and fewer controls: every part of it over two processes, and its page."""
     monkeypatch.chdir(REPOSITORY)
-    command = ["bench", "suite", "benchmarks/sources/smoke.toml", "seeds=1", "--quiet"]
+    fewer = ['controls=["rewired"]', 'graphs.planted.parts.each.controls=["size_matched", "dense"]']
+    command = ["bench", "suite", "benchmarks/sources/smoke.toml", "seeds=1", *fewer, "--quiet"]
     assert main([*command, "--processes", "2", "--out", str(tmp_path)]) == 0
     assert "| sim | de | planted | propagation |" in capsys.readouterr().out
     statistics = pd.read_csv(tmp_path / "statistics.csv")

@@ -26,17 +26,17 @@ class Messages:
     """Training outcomes after one pass over the readout-gene side.
 
     Args:
-        own: (train, genes) residuals, 0 where not measured.
-        measured: (train, genes) 1 where measured.
-        graph: (train, genes) residuals of the gene's neighbours in the graph, weighted.
-        data: (train, genes) residuals of the genes whose residuals correlate with its own, weighted.
-        overall: (train,) sum of the perturbation's residuals.
+        outcomes: what was measured.
+        own: (train, genes) what each says of the gene itself, such as its residual; 0 where not measured.
+        graph: (train, genes) the same of the gene's neighbours in the graph, weighted.
+        data: (train, genes) the same of the genes whose residuals correlate with its own, weighted.
+        overall: (train,) the same of all genes, summed.
         expected: (3, genes) evidence that a typical perturbation brings over the graph, data and overall side.
-        averaged: whether sums of these messages are divided by their evidence; not so for solved ones.
+        averaged: whether sums are divided by their evidence; not so of solved messages, which expect none.
     """
 
+    outcomes: Outcomes
     own: Tensor
-    measured: Tensor
     graph: Tensor
     data: Tensor
     overall: Tensor
@@ -52,29 +52,24 @@ def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, correlation: 
         graph_operator: (genes, genes), from ``readout_operator``.
         correlation: (genes, genes), from ``residual_correlation``.
     """
-    residual, measured = outcomes.residual, outcomes.measured
-    rate = measured.mean(dim=0)
+    residual, rate = outcomes.residual, outcomes.measured.mean(dim=0)
     expected = torch.stack([rate @ graph_operator, _column_sums(correlation, rate), rate.sum().expand(len(rate))])
-    graph, data = (_pass(measured, residual, operator) for operator in (graph_operator, correlation))
-    return Messages(residual, measured, graph, data, residual.sum(dim=1), expected)
+    graph, data = (_pass(outcomes, residual, operator) for operator in (graph_operator, correlation))
+    return Messages(outcomes, residual, graph, data, residual.sum(dim=1), expected)
 
 
 def pass_solved(outcomes: Outcomes, solved: SolvedMessages, correlation: Tensor) -> Messages:
     """Solved messages, and what they say of genes whose residuals correlate with the gene's own."""
-    data = _pass(outcomes.measured, solved.own, correlation)
+    data = _pass(outcomes, solved.own, correlation)
     nothing = solved.own.new_zeros(3, solved.own.shape[1])
-    return Messages(
-        solved.own, outcomes.measured, solved.graph, data, solved.own.sum(dim=1), nothing, averaged=False
-    )
+    return Messages(outcomes, solved.own, solved.graph, data, solved.own.sum(dim=1), nothing, averaged=False)
 
 
-def _pass(measured: Tensor, values: Tensor, operator: Tensor) -> Tensor:
+def _pass(outcomes: Outcomes, values: Tensor, operator: Tensor) -> Tensor:
     """(train, genes) ``values @ operator``, of values that are 0 where nothing was measured."""
-    if measured.mean() >= DENSE_SHARE:
+    if outcomes.measured.mean() >= DENSE_SHARE:
         return values @ operator
-    perturbation, gene = measured.nonzero(as_tuple=True)
-    heard = Adjacency(gene, perturbation, measured.shape[1], measured.shape[0])
-    return _aggregate_wide(heard, operator, values[perturbation, gene])
+    return _aggregate_wide(outcomes.from_genes, operator, values[outcomes.pairs])
 
 
 def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
@@ -123,16 +118,13 @@ class ChannelMaker:
 
     def __init__(self, messages: Messages, kernels: Float[Tensor, "kernels rows train"]) -> None:
         self.messages = messages
-        self._dense = bool(messages.measured.mean() >= DENSE_SHARE)
-        if not self._dense:
-            row, gene = messages.measured.nonzero(as_tuple=True)
-            self._hears = Adjacency(row, gene, *messages.measured.shape)
-            self._own = messages.own[row, gene]
-        self._incomplete = (messages.measured == 0).any(dim=0)
+        measured = messages.outcomes.measured
+        self._dense = bool(measured.mean() >= DENSE_SHARE)
+        self._incomplete = (measured == 0).any(dim=0)
         if not messages.averaged:
             self.halfway = kernels.new_ones(len(kernels), len(READOUT_SIDES))
             return
-        typical = torch.cat([messages.measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
+        typical = torch.cat([measured.mean(dim=0)[None], messages.expected]).mean(dim=1)
         reach = kernels.sum(dim=2)
         middle = torch.stack([row[row > 0].median() if (row > 0).any() else row.new_tensor(1.0) for row in reach])
         self.halfway = (SHRINKAGE * middle[:, None] * typical).clamp_min(SMALLEST_NORM)  # (kernels, sides)
@@ -148,31 +140,38 @@ class ChannelMaker:
         present = (kernels != 0).any(dim=2).T
         row, kernel = present.nonzero(as_tuple=True)
         weight = kernels[kernel, row]
-        if self._dense:
-            own, measured = weight @ m.own, weight @ m.measured[:, self._incomplete]
-        else:
-            own = _aggregate_wide(self._hears, weight.T, self._own).T
-            measured = _aggregate_wide(self._hears, weight.T, None).T[:, self._incomplete]
-        reach = weight.sum(dim=1)
+        own = weight @ m.own if self._dense else self._to_genes(weight, m.own[m.outcomes.pairs])
         if not m.averaged:
-            measured, reach = torch.zeros_like(measured), torch.zeros_like(reach)
+            reach, measured = weight.new_zeros(len(weight)), weight.new_zeros(len(weight), int(self._incomplete.sum()))
+        else:
+            reach, measured = weight.sum(dim=1), self._measured(weight)
         start = torch.cat([row.new_zeros(1), present.sum(dim=1).cumsum(dim=0)])
         parts = (own, weight @ m.graph, weight @ m.data, weight @ m.overall, reach, measured)
         return MessageSums(start.numpy(), kernel.numpy(), *(part.contiguous().numpy() for part in parts))
+
+    def _measured(self, weight: Tensor) -> Tensor:
+        """(lines, incomplete genes) weight of the perturbations under which a gene was measured."""
+        if self._dense:
+            return weight @ self.messages.outcomes.measured[:, self._incomplete]
+        return self._to_genes(weight, None)[:, self._incomplete]
+
+    def _to_genes(self, weight: Tensor, values: Tensor | None) -> Tensor:
+        return _aggregate_wide(self.messages.outcomes.to_genes, weight.T, values).T
 
     def at(
         self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]
     ) -> Float[Tensor, "pairs channels"]:
         """Channels of some pairs, without making the others; no gradient."""
         m = self.messages
-        by_gene = torch.stack([m.own, m.measured, m.graph, m.data], dim=2).transpose(0, 1)
+        sides = [m.own, m.graph, m.data] + ([m.outcomes.measured] if m.averaged else [])
         by_row = kernels.permute(1, 2, 0)
-        sums = pair_products(by_row, by_gene, row, gene)
-        reach, overall = by_row.sum(dim=1)[row], torch.einsum("rtk,t->rk", by_row, m.overall)[row]
-        value = torch.cat([sums[:, :, [0, 2, 3]], overall[:, :, None]], dim=2)
+        sums = pair_products(by_row, torch.stack(sides, dim=2).transpose(0, 1), row, gene)
+        overall = torch.einsum("rtk,t->rk", by_row, m.overall)[row]
+        value = torch.cat([sums[:, :, :3], overall[:, :, None]], dim=2)
         if not m.averaged:
             return value.flatten(1)
-        evidence = torch.cat([sums[:, :, 1:2], reach[:, :, None] * m.expected.T[gene][:, None, :]], dim=2)
+        reach = by_row.sum(dim=1)[row]
+        evidence = torch.cat([sums[:, :, 3:], reach[:, :, None] * m.expected.T[gene][:, None, :]], dim=2)
         return (value / (evidence + self.halfway)).flatten(1)
 
 
@@ -224,8 +223,6 @@ class PassedMessages:
         cls,
         outcomes: Outcomes,
         kernels: Float[Tensor, "kernels train train"],
-        near: Float[Tensor, "train train"],
-        solving: Float[Tensor, "train train"],
         operator: Float[Tensor, "genes genes"],
         factors: Float[Tensor, "genes rank"],
     ) -> "PassedMessages":
@@ -233,15 +230,13 @@ class PassedMessages:
 
         Args:
             outcomes: of the training perturbations.
-            kernels: between them, zero diagonal; the last one is that of solved messages.
-            near: residuals are smoothed by it before they are correlated.
-            solving: what they are solved with, ones on the diagonal.
+            kernels: between them, zero diagonal, in the order of the class.
             operator: of the readout genes, for averages.
             factors: of the readout genes, for solved messages.
         """
-        correlation = residual_correlation(near @ outcomes.residual)
+        correlation = residual_correlation(kernels[-3] @ outcomes.residual)
         averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
-        solved = SolvedMessages.of(outcomes, solving, factors)
+        solved = SolvedMessages.of(outcomes, kernels[-1].clone().fill_diagonal_(1), factors)
         return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]))
 
     @property

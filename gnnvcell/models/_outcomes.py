@@ -1,6 +1,7 @@
 """Outcomes: a training table as residuals to shrunken gene means, and the folds that hide a perturbation's own rows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
+from gnnvcell.ops import Adjacency
 
 MEAN_PSEUDOCOUNT = 3.0  # measurements that a gene's mean is shrunk by towards the mean of all
 
@@ -28,6 +30,24 @@ class Outcomes:
     measured: Tensor
     gene_mean: Tensor
     gene_count: Tensor
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """(pairs,) perturbation and (pairs,) gene of what was measured, perturbation by perturbation."""
+        row, gene = self.measured.nonzero(as_tuple=True)
+        return row, gene
+
+    @cached_property
+    def from_genes(self) -> Adjacency:
+        """Edges from measured genes to perturbations, in the order of ``pairs``."""
+        row, gene = self.pairs
+        return Adjacency(gene, row, self.measured.shape[1], self.measured.shape[0])
+
+    @cached_property
+    def to_genes(self) -> Adjacency:
+        """Edges from perturbations to measured genes, in the order of ``pairs``."""
+        row, gene = self.pairs
+        return Adjacency(row, gene, *self.measured.shape)
 
     @classmethod
     def of(cls, table: EffectTable, rows: NDArray | None = None) -> "Outcomes":

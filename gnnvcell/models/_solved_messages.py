@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
-from gnnvcell.ops import Adjacency, aggregate, edge_scores
+from gnnvcell.ops import aggregate, edge_scores
 
 RIDGE = 0.1  # of a perturbation's effect, what no relation of the graph shares with another perturbation
 NOISE = 1.0  # of a measurement, in units of the readout side's own and shared variance
@@ -68,7 +68,7 @@ class SolvedMessages:
         only), the mean of an unseen perturbation q is ``sum_p K[q, p] (.5 a[p, g] + (a U U^T)[p, g])``: the two
         messages of p. ``kernel`` has ones on its diagonal.
         """
-        covariance = _Covariance.of(outcomes.measured, kernel, factors)
+        covariance = _Covariance(outcomes, kernel, factors)
         solved = covariance.table(_conjugate_gradients(covariance, covariance.at_pairs(outcomes.residual)))
         return cls(OWN_SHARE * solved, (solved @ factors) @ factors.T)
 
@@ -76,22 +76,16 @@ class SolvedMessages:
 class _Covariance:
     """Products of C with values of the measured pairs."""
 
-    def __init__(self, shape: torch.Size, row: Tensor, gene: Tensor, kernel: Tensor, factors: Tensor) -> None:
-        self.shape, self.row, self.gene = shape, row, gene
+    def __init__(self, outcomes: Outcomes, kernel: Tensor, factors: Tensor) -> None:
+        self.outcomes, self.shape = outcomes, outcomes.measured.shape
+        self.row, self.gene = outcomes.pairs
         self.kernel, self.factors = kernel + RIDGE * torch.eye(len(kernel)), factors
-        own = OWN_SHARE + factors.square().sum(dim=1)[gene]
-        self.diagonal = self.kernel.diagonal()[row] * own + NOISE
-        self._heard = Adjacency(gene, row, shape[1], shape[0])
-        self._told = Adjacency(row, gene, shape[0], shape[1])
-        count = np.bincount(gene.numpy(), minlength=shape[1]).astype(np.float64)
-        few = float(count @ count) <= _FEW_PAIRS * shape[0] ** 2 * shape[1]
-        self._by_gene = np.argsort(gene.numpy(), kind="stable") if few else None
+        own = OWN_SHARE + factors.square().sum(dim=1)[self.gene]
+        self.diagonal = self.kernel.diagonal()[self.row] * own + NOISE
+        count = np.bincount(self.gene.numpy(), minlength=self.shape[1]).astype(np.float64)
+        few = float(count @ count) <= _FEW_PAIRS * self.shape[0] ** 2 * self.shape[1]
+        self._by_gene = np.argsort(self.gene.numpy(), kind="stable") if few else None
         self._first = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-
-    @classmethod
-    def of(cls, measured: Tensor, kernel: Tensor, factors: Tensor) -> "_Covariance":
-        row, gene = measured.nonzero(as_tuple=True)
-        return cls(measured.shape, row, gene, kernel, factors)
 
     def at_pairs(self, table: Tensor) -> Tensor:
         """(pairs,) entries of a (train, genes) table."""
@@ -104,8 +98,8 @@ class _Covariance:
         return out
 
     def __matmul__(self, values: Tensor) -> Tensor:
-        told = self.kernel @ aggregate(self._heard, self.factors, values)
-        shared = edge_scores(self._told, told, self.factors)
+        told = self.kernel @ aggregate(self.outcomes.from_genes, self.factors, values)
+        shared = edge_scores(self.outcomes.to_genes, told, self.factors)
         if self._by_gene is not None:
             own = torch.empty_like(values)
             _same_gene(self._first, self._by_gene, self.row.numpy(), self.kernel.numpy(), values.numpy(), own.numpy())

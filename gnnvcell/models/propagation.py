@@ -176,10 +176,7 @@ class Propagation(EffectModel):
         """Messages of training perturbations with a (relations, train, train) similarity to each other."""
         kernels = self._kernels(similarity)
         kernels.diagonal(dim1=1, dim2=2).zero_()
-        mean = similarity.mean(dim=0)
-        near = mean.fill_diagonal_(0) ** MEAN_POWERS[0]
-        solving = (mean**self.config.solved_power).fill_diagonal_(1)
-        return PassedMessages.of(outcomes, kernels, near, solving, readouts.operator, readouts.factors)
+        return PassedMessages.of(outcomes, kernels, readouts.operator, readouts.factors)
 
     @property
     def graph(self) -> GeneGraph:

@@ -44,8 +44,9 @@ def test_all_pairs_are_read_out_as_some_are(planted_de, measured):
         mask[:3, :5] = float(measured == "all")
         residual = torch.randn(count, genes) * mask
         outcomes = Outcomes(residual, mask, outcomes.gene_mean, mask.sum(dim=0))
-    among, near, alone = torch.rand(4, count, count), torch.rand(count, count), torch.eye(count)
-    messages = PassedMessages.of(outcomes, among, near, alone, torch.rand(genes, genes), torch.rand(genes, 4))
+    among = torch.rand(4, count, count)
+    among[-1] = 0  # the random kernels are no similarities, and only the last one is solved with
+    messages = PassedMessages.of(outcomes, among, torch.rand(genes, genes), torch.rand(genes, 4))
     kernels = torch.rand(4, 6, count)
     kernels[1, 2:4] = 0  # a kernel that knows nothing of two perturbations
     kernels[:, 5] = 0  # a perturbation that no relation knows

@@ -16,9 +16,9 @@ from gnnvcell.ops.pair_products import pair_products
 
 READOUT_SIDES = ("own", "graph", "data", "overall")
 _GROUP = 96  # columns that are aggregated together
+_ROWS_AT_ONCE = 512  # of a matrix of genes
 SHRINKAGE = 0.3  # of the median evidence
 SMALLEST_NORM = 1e-6
-DENSE_SHARE = 0.25  # of pairs measured: from here on the product of whole matrices is faster than that of what is there
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +67,16 @@ def pass_solved(outcomes: Outcomes, solved: SolvedMessages, correlation: Tensor)
 
 def _pass(outcomes: Outcomes, values: Tensor, operator: Tensor) -> Tensor:
     """(train, genes) ``values @ operator``, of values that are 0 where nothing was measured."""
-    if outcomes.measured.mean() >= DENSE_SHARE:
+    if outcomes.dense:
         return values @ operator
     return _aggregate_wide(outcomes.from_genes, operator, values[outcomes.pairs])
+
+
+def _to_genes(outcomes: Outcomes, weight: Tensor, values: Tensor) -> Tensor:
+    """(rows, genes) ``weight @ values``, of values that are 0 where nothing was measured."""
+    if outcomes.dense:
+        return weight @ values
+    return _aggregate_wide(outcomes.to_genes, weight.T, values[outcomes.pairs]).T
 
 
 def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
@@ -84,10 +91,14 @@ def residual_correlation(smooth: Tensor) -> Tensor:
         smooth: (train, genes) residuals smoothed over like perturbations.
     """
     unit = smooth / smooth.norm(dim=0).clamp_min(SMALLEST_NORM)
-    correlation = unit.T @ unit
+    genes = unit.shape[1]
+    correlation = unit.new_empty(genes, genes)
+    for start in range(0, genes, _ROWS_AT_ONCE):  # what is above the diagonal; the rest is the same
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        cosine = unit[:, rows].T @ unit[:, start:]
+        correlation[rows, start:] = cosine.mul_(cosine.square())
+        correlation[start:, rows] = cosine.T
     correlation.fill_diagonal_(0)
-    for part in correlation.split(_GROUP):  # in place, because it may take gigabytes
-        part.mul_(part.square())
     sums = _column_sums(correlation, correlation.new_ones(len(correlation)))
     present = sums[sums > 0]
     return correlation.div_(present.median() if len(present) else 1.0)
@@ -119,7 +130,6 @@ class ChannelMaker:
     def __init__(self, messages: Messages, kernels: Float[Tensor, "kernels rows train"]) -> None:
         self.messages = messages
         measured = messages.outcomes.measured
-        self._dense = bool(measured.mean() >= DENSE_SHARE)
         self._incomplete = (measured == 0).any(dim=0)
         if not messages.averaged:
             self.halfway = kernels.new_ones(len(kernels), len(READOUT_SIDES))
@@ -140,7 +150,7 @@ class ChannelMaker:
         present = (kernels != 0).any(dim=2).T
         row, kernel = present.nonzero(as_tuple=True)
         weight = kernels[kernel, row]
-        own = weight @ m.own if self._dense else self._to_genes(weight, m.own[m.outcomes.pairs])
+        own = _to_genes(m.outcomes, weight, m.own)
         if not m.averaged:
             reach, measured = weight.new_zeros(len(weight)), weight.new_zeros(len(weight), int(self._incomplete.sum()))
         else:
@@ -151,12 +161,10 @@ class ChannelMaker:
 
     def _measured(self, weight: Tensor) -> Tensor:
         """(lines, incomplete genes) weight of the perturbations under which a gene was measured."""
-        if self._dense:
-            return weight @ self.messages.outcomes.measured[:, self._incomplete]
-        return self._to_genes(weight, None)[:, self._incomplete]
-
-    def _to_genes(self, weight: Tensor, values: Tensor | None) -> Tensor:
-        return _aggregate_wide(self.messages.outcomes.to_genes, weight.T, values).T
+        outcomes = self.messages.outcomes
+        if outcomes.dense:
+            return weight @ outcomes.measured[:, self._incomplete]
+        return _to_genes(outcomes, weight, outcomes.measured)[:, self._incomplete]
 
     def at(
         self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]
@@ -164,13 +172,12 @@ class ChannelMaker:
         """Channels of some pairs, without making the others; no gradient."""
         m = self.messages
         sides = [m.own, m.graph, m.data] + ([m.outcomes.measured] if m.averaged else [])
-        by_row = kernels.permute(1, 2, 0)
-        sums = pair_products(by_row, torch.stack(sides, dim=2).transpose(0, 1), row, gene)
-        overall = torch.einsum("rtk,t->rk", by_row, m.overall)[row]
+        sums = pair_products(kernels, torch.stack([side.T for side in sides], dim=1), row, gene)
+        overall = (kernels @ m.overall).T[row]
         value = torch.cat([sums[:, :, :3], overall[:, :, None]], dim=2)
         if not m.averaged:
             return value.flatten(1)
-        reach = by_row.sum(dim=1)[row]
+        reach = kernels.sum(dim=2).T[row]
         evidence = torch.cat([sums[:, :, 3:], reach[:, :, None] * m.expected.T[gene][:, None, :]], dim=2)
         return (value / (evidence + self.halfway)).flatten(1)
 
@@ -234,7 +241,7 @@ class PassedMessages:
             operator: of the readout genes, for averages.
             factors: of the readout genes, for solved messages.
         """
-        correlation = residual_correlation(kernels[-3] @ outcomes.residual)
+        correlation = residual_correlation(_to_genes(outcomes, kernels[-3], outcomes.residual))
         averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
         solved = SolvedMessages.of(outcomes, kernels[-1].clone().fill_diagonal_(1), factors)
         return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]))

@@ -1,6 +1,7 @@
 """How the propagation model learns: the readout of its channels, and the gate that says how much of it to believe."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from gnnvcell.nn.ranking import GenePairs, pairwise_logistic
 
 MAX_REGRESSION_PAIRS = 100_000  # pairs of a "delta" table that one epoch looks at
 GATES = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
-MAX_GATE_PAIRS = 500_000  # hidden pairs that the gate is fitted on; of more, so many are drawn
+SHORTEST_CYCLE = 20  # steps of the schedule, of which the first tenth warms up
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,10 @@ class Pairs:
             effect = effect - gene_mean[gene]
         return cls(row, gene, effect, gene + fold * values.shape[1])
 
+    def unit(self, kind: str) -> float:
+        """What a score of 1 stands for: 1 for labels, the standard deviation of residuals for effects."""
+        return float(self.effect.std()) or 1.0 if kind == "delta" else 1.0
+
     def take(self, which: Tensor) -> "Pairs":
         """Some of them, by a mask or by positions."""
         return Pairs(self.row[which], self.gene[which], self.effect[which], self.group[which])
@@ -54,50 +59,52 @@ class Pairs:
 
 
 class Objective:
-    """Loss of scores of some pairs: pairwise ranking for labels, squared error for effects."""
+    """Loss of scores of some pairs: pairwise ranking for labels, squared error for effects.
 
-    def __init__(self, pairs: Pairs, kind: str) -> None:
-        self.kind, self.pairs = kind, pairs
-        self.spread = float(pairs.effect.std()) or 1.0
-        self.drawn = GenePairs(pairs.group.numpy(), pairs.effect.numpy()) if kind != "delta" else None
+    Args:
+        pairs: all that there are.
+        kind: of the effects.
+        which: (chosen,) positions of those that count.
+    """
+
+    def __init__(self, pairs: Pairs, kind: str, which: Tensor) -> None:
+        self.which, self.effect = which, pairs.effect / pairs.unit(kind)
+        chosen = pairs.take(which)
+        self.drawn = GenePairs(chosen.group.numpy(), chosen.effect.numpy()) if kind != "delta" else None
 
     @property
     def usable(self) -> bool:
         """Whether there is anything to compare."""
-        return len(self.pairs.effect) > 0 and (self.drawn is None or len(self.drawn) > 0)
+        return len(self.which) > 0 and (self.drawn is None or len(self.drawn) > 0)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Rows (and weights) of one epoch, in random order."""
+        """Positions (and weights) of one epoch, in random order."""
         if self.drawn is None:
-            count = min(len(self.pairs.effect), MAX_REGRESSION_PAIRS)
-            return (torch.from_numpy(rng.permutation(len(self.pairs.effect))[:count]),)
-        sample = self.drawn.draw(rng)
-        order = torch.from_numpy(rng.permutation(len(sample[0])))
-        return tuple(part[order] for part in sample)
+            return (self.which[torch.from_numpy(rng.permutation(len(self.which))[:MAX_REGRESSION_PAIRS])],)
+        above, below, weight = self.drawn.draw(rng)
+        order = torch.from_numpy(rng.permutation(len(weight)))
+        return self.which[above[order]], self.which[below[order]], weight[order]
 
-    def loss(self, score_of, batch: tuple[Tensor, ...]) -> Tensor:
-        """``score_of(rows) -> (members, rows)``."""
+    def loss(self, score_of: Callable[[Tensor], Tensor], batch: tuple[Tensor, ...]) -> Tensor:
+        """``score_of(positions) -> (members, positions)``."""
         if self.drawn is None:
             (rows,) = batch
             score = score_of(rows)
-            return F.mse_loss(score, (self.pairs.effect[rows] / self.spread).expand_as(score))
+            return F.mse_loss(score, self.effect[rows].expand_as(score))
         above, below, weight = batch
-        return pairwise_logistic(score_of(above), score_of(below), weight)
+        high, low = score_of(torch.cat([above, below])).split(len(above), dim=1)
+        return pairwise_logistic(high, low, weight)
 
 
 class ReadoutConfig(Config):
-    """How the readout of channels is trained: AdamW with a one-cycle schedule.
+    """How the readouts of channels are trained, one for each fold: AdamW with a one-cycle schedule.
 
     Args:
-        hidden, members, dropout: of the readout.
-        judged_members: of the readouts that the gate is fitted with, one for each fold.
+        hidden: width of each.
         epochs, lr, weight_decay, batch_pairs: of the training.
     """
 
     hidden: int = Field(default=32, ge=1)
-    members: int = Field(default=4, ge=1)
-    judged_members: int = Field(default=2, ge=1)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
     epochs: int = Field(default=12, ge=0)
     lr: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=0.3, ge=0)
@@ -124,49 +131,40 @@ class HiddenChannels:
     base: Tensor
     kind: str
 
-    def take(self, which: Tensor) -> "HiddenChannels":
-        """Some pairs, by a mask or by positions."""
-        return replace(
-            self,
-            channels=self.channels[which],
-            features=self.features[which],
-            pairs=self.pairs.take(which),
-            fold=self.fold[which],
-        )
-
 
 def learn_gated_readout(
     hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator
 ) -> tuple[OutcomeReadout, float]:
-    """A readout trained on all folds, with the gate at which readouts do best on folds that they were not trained on.
+    """A readout for each fold, trained on the others, and the gate at which each does best on its own.
 
     Returns:
-        The readout, and the unit of its score: 1 for labels, the standard deviation of residuals for effects.
+        The readouts as members of one, and the unit of its score.
     """
-    readout, unit = learn_readout(hidden, config, rng)
-    count = len(hidden.fold)
-    some = hidden
-    if count > MAX_GATE_PAIRS:
-        some = hidden.take(torch.from_numpy(np.sort(rng.choice(count, MAX_GATE_PAIRS, replace=False))))
-    for_gate = config.model_copy(update={"members": config.judged_members})
-    linear, change = torch.zeros(len(some.fold)), torch.zeros(len(some.fold))
-    for fold in some.fold.unique():
-        outside = some.fold == fold
-        judged, _ = learn_readout(some.take(~outside), for_gate, rng)
+    unit = hidden.pairs.unit(hidden.kind)
+    linear, change = torch.zeros(len(hidden.fold)), torch.zeros(len(hidden.fold))
+    readouts, own_folds = [], []
+    for fold in hidden.fold.unique():
+        others, own = (hidden.fold != fold).nonzero()[:, 0], (hidden.fold == fold).nonzero()[:, 0]
+        readout = learn_readout(hidden, others, config, rng)
         with torch.no_grad():
-            parts = judged.parts(some.channels[outside], some.features[outside])
-        linear[outside], change[outside] = (part.mean(dim=0) for part in parts)
-    readout.gate.fill_(_best_gate(linear, change, Objective(some.pairs, hidden.kind), rng))
-    return readout, unit
+            linear[own], change[own] = (part[0] for part in readout.parts(hidden.channels[own], hidden.features[own]))
+        readouts.append(readout)
+        own_folds.append(Objective(hidden.pairs, hidden.kind, own))
+    joined = OutcomeReadout.joined(readouts)
+    if hidden.kind == "delta":
+        joined.gate.fill_(_least_squares(change, hidden.pairs.effect / unit - linear).clamp(0, 1))
+    else:
+        best = [_best_gate(linear, change, objective, rng) for objective in own_folds if objective.usable]
+        joined.gate.fill_(float(np.mean(best)) if best else 0.0)
+    return joined, unit
 
 
-def _best_gate(linear: Tensor, change: Tensor, objective: "Objective", rng: np.random.Generator) -> float:
-    """For labels the gate that ranks most pairs of a gene rightly (of equals the smallest), else least squares."""
-    if objective.kind == "delta":
-        wanted = objective.pairs.effect / objective.spread - linear
-        return float((change @ wanted / (change @ change).clamp_min(torch.finfo(torch.float32).tiny)).clamp(0, 1))
-    if not objective.usable:
-        return 0.0
+def _least_squares(value: Tensor, wanted: Tensor) -> Tensor:
+    return (value @ wanted) / (value @ value).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _best_gate(linear: Tensor, change: Tensor, objective: Objective, rng: np.random.Generator) -> float:
+    """The gate that ranks most pairs of a gene rightly; of equals the smallest."""
     above, below, weight = objective.draw(rng)
     shares = []
     for gate in GATES:
@@ -177,30 +175,25 @@ def _best_gate(linear: Tensor, change: Tensor, objective: "Objective", rng: np.r
 
 
 def learn_readout(
-    hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator
-) -> tuple[OutcomeReadout, float]:
-    """Fit a readout on channels that were made without the pairs' own perturbations; returns it and its unit."""
-    channels, features, kind = hidden.channels, hidden.features, hidden.kind
-    readout = OutcomeReadout(
-        channels.shape[1], features.shape[1], base=hidden.base,
-        hidden=config.hidden, members=config.members, dropout=config.dropout,
-    )  # fmt: skip
-    objective = Objective(hidden.pairs, kind)
-    unit = objective.spread if kind == "delta" else 1.0
-    if kind == "delta":
-        _start_at_least_squares(readout, channels, hidden.pairs.effect / objective.spread)
+    hidden: HiddenChannels, which: Tensor, config: ReadoutConfig, rng: np.random.Generator
+) -> OutcomeReadout:
+    """Fit a readout on some pairs, whose channels were made without their own perturbations."""
+    channels, features = hidden.channels, hidden.features
+    readout = OutcomeReadout(channels.shape[1], features.shape[1], base=hidden.base, hidden=config.hidden)
+    objective = Objective(hidden.pairs, hidden.kind, which)
+    if hidden.kind == "delta":
+        _start_at_least_squares(readout, channels[which], objective.effect[which])
     readout.eval()
     if not objective.usable or config.epochs == 0:
-        return readout, unit
+        return readout
     decayed = [readout.first, readout.first_bias, readout.last]
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": [readout.scale], "weight_decay": 0.0}],
         config.lr,
     )
     per_epoch = -(-len(objective.draw(rng)[0]) // config.batch_pairs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.lr, total_steps=config.epochs * per_epoch, pct_start=0.1
-    )
+    steps = max(config.epochs * per_epoch, SHORTEST_CYCLE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=steps, pct_start=0.1)
     readout.train()
     for _ in range(config.epochs):
         for batch in zip(*(part.split(config.batch_pairs) for part in objective.draw(rng)), strict=True):
@@ -210,11 +203,9 @@ def learn_readout(
             optimiser.step()
             schedule.step()
     readout.eval()
-    return readout, unit
+    return readout
 
 
 def _start_at_least_squares(readout: OutcomeReadout, channels: Tensor, effect: Tensor) -> None:
-    base = channels[:, readout.base].mean(dim=1)
-    slope = (base @ effect) / (base @ base).clamp_min(torch.finfo(torch.float32).tiny)
     with torch.no_grad():
-        readout.scale.fill_(float(slope))
+        readout.scale.fill_(_least_squares(channels[:, readout.base].mean(dim=1), effect))

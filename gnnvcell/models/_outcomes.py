@@ -12,6 +12,7 @@ from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.ops import Adjacency
 
+DENSE_SHARE = 0.25  # of pairs measured
 MEAN_PSEUDOCOUNT = 3.0  # measurements that a gene's mean is shrunk by towards the mean of all
 
 
@@ -30,6 +31,11 @@ class Outcomes:
     measured: Tensor
     gene_mean: Tensor
     gene_count: Tensor
+
+    @cached_property
+    def dense(self) -> bool:
+        """Whether products of whole matrices are faster than those of what was measured."""
+        return bool(self.measured.mean() >= DENSE_SHARE)
 
     @cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:

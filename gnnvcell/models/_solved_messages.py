@@ -14,10 +14,10 @@ from gnnvcell.ops import aggregate, edge_scores
 
 RIDGE = 0.1  # of a perturbation's effect, what no relation of the graph shares with another perturbation
 NOISE = 1.0  # of a measurement, in units of the readout side's own and shared variance
-OWN_SHARE = 0.5  # of a gene's effect, what it shares with no other gene
-RANK = 256  # of the similarity of readout genes
+OWN_SHARE = 2.0  # of a gene's effect, what it shares with no other gene
+RANK = 128  # of the similarity of readout genes
 POWER_STEPS = 2  # of the subspace iteration that finds it
-MAX_STEPS, TOLERANCE = 40, 3e-3  # of conjugate gradients; the tolerance is relative to the residuals
+MAX_STEPS, TOLERANCE = 40, 1e-2  # of conjugate gradients; the tolerance is relative to the residuals
 _LARGEST_EIGEN = 400  # genes up to which the similarity is decomposed exactly
 _SMALLEST = 1e-6
 _FEW_PAIRS = 0.02  # of all products of two perturbations and a gene: up to here only those of measured pairs are made
@@ -84,7 +84,7 @@ class _Covariance:
         self.diagonal = self.kernel.diagonal()[self.row] * own + NOISE
         count = np.bincount(self.gene.numpy(), minlength=self.shape[1]).astype(np.float64)
         few = float(count @ count) <= _FEW_PAIRS * self.shape[0] ** 2 * self.shape[1]
-        self._by_gene = np.argsort(self.gene.numpy(), kind="stable") if few else None
+        self._by_gene = torch.argsort(self.gene, stable=True) if few else None
         self._first = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
     def at_pairs(self, table: Tensor) -> Tensor:
@@ -101,8 +101,11 @@ class _Covariance:
         told = self.kernel @ aggregate(self.outcomes.from_genes, self.factors, values)
         shared = edge_scores(self.outcomes.to_genes, told, self.factors)
         if self._by_gene is not None:
+            row, said = self.row[self._by_gene].numpy(), values[self._by_gene].numpy()
+            heard = np.empty_like(said)
+            _same_gene(self._first, row, self.kernel.numpy(), said, heard)
             own = torch.empty_like(values)
-            _same_gene(self._first, self._by_gene, self.row.numpy(), self.kernel.numpy(), values.numpy(), own.numpy())
+            own[self._by_gene] = torch.from_numpy(heard)
         else:
             own = self.at_pairs(self.kernel @ self.table(values))
         return OWN_SHARE * own + shared + NOISE * values
@@ -111,15 +114,15 @@ class _Covariance:
 # ``no_type_check`` keeps the run-time type check of the tests from wrapping the kernel: numba compiles no wrappers.
 @numba.njit(nogil=True, fastmath=True, cache=True)
 @no_type_check
-def _same_gene(first, by_gene, row, kernel, values, out):  # type: ignore[no-untyped-def]
-    """``out[i] = sum_j kernel[row_i, row_j] * values[j]`` over the pairs j of i's gene."""
+def _same_gene(first, row, kernel, values, out):  # type: ignore[no-untyped-def]
+    """``out[i] = sum_j kernel[row_i, row_j] * values[j]`` over the pairs j of i's gene; pairs are sorted by gene."""
     for gene in range(len(first) - 1):
-        pairs = by_gene[first[gene] : first[gene + 1]]
-        for i in pairs:
-            weights, total = kernel[row[i]], np.float32(0)
-            for j in pairs:
-                total += weights[row[j]] * values[j]
-            out[i] = total
+        rows, said = row[first[gene] : first[gene + 1]], values[first[gene] : first[gene + 1]]
+        for i in range(len(rows)):
+            weights, total = kernel[rows[i]], np.float32(0)
+            for j in range(len(rows)):
+                total += weights[rows[j]] * said[j]
+            out[first[gene] + i] = total
 
 
 def _conjugate_gradients(covariance: _Covariance, residual: Tensor) -> Tensor:

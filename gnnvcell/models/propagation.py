@@ -66,6 +66,11 @@ class _Readouts:
         del alike  # of a whole genome it takes gigabytes
         return cls(readout_operator(similarity, config.readout_power), factors)
 
+    def pass_messages(self, outcomes: Outcomes, kernels: Tensor) -> PassedMessages:
+        """Messages of training perturbations with (kernels, train, train) to each other, whose diagonal is set to 0."""
+        kernels.diagonal(dim1=1, dim2=2).zero_()
+        return PassedMessages.of(outcomes, kernels, self.operator, self.factors)
+
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
@@ -127,21 +132,21 @@ class Propagation(EffectModel):
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         torch.manual_seed(seed)
         self._rows, among = self._profiles.among(train.perturbations)
-        similarity = torch.from_numpy(among)
+        kernels = self._kernels(torch.from_numpy(among))
         readouts = _Readouts.of(self._profiles, train.genes, cfg)
         expression = ExpressionInContext.of(train)
-        hidden, spread = self._hidden_channels(train, similarity, readouts, expression, seed)
+        hidden, spread = self._hidden_channels(train, kernels, readouts, expression, seed)
         self._readout, unit = learn_gated_readout(hidden, cfg.readout, np.random.default_rng(seed))
         whole = Outcomes.of(train)
         prior, features = whole.prior(train.kind), gene_features(whole, train.kind)
-        messages = self._pass(whole, similarity, readouts)
+        messages = readouts.pass_messages(whole, kernels)
         self._fitted = _Fitted(train, whole, messages, spread, features, expression, prior, unit)
 
     @torch.no_grad()
     def _hidden_channels(
         self,
         train: EffectTable,
-        similarity: Tensor,
+        kernels: Tensor,
         readouts: _Readouts,
         expression: ExpressionInContext,
         seed: int,
@@ -157,13 +162,12 @@ class Propagation(EffectModel):
             inside, outside = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
             outcomes = Outcomes.of(train, outside)
             found = _hidden_pairs(train, fold == k, k, outcomes, share, seed)
-            messages = self._pass(outcomes, similarity[:, outside][:, :, outside], readouts)
-            near = similarity[:, inside][:, :, outside]
-            channels.append(messages.at(self._kernels(near), found.row, found.gene))
+            messages = readouts.pass_messages(outcomes, kernels[:, outside][:, :, outside])
+            channels.append(messages.at(kernels[:, inside][:, :, outside], found.row, found.gene))
             of_gene = gene_features(outcomes, train.kind)[found.gene]
             features.append(torch.cat([of_gene, in_context[inside][found.row, found.gene]], dim=1))
             pairs.append(found)
-        joined, base = torch.cat(channels), _base_channels(len(similarity) + len(MEAN_POWERS))
+        joined, base = torch.cat(channels), _base_channels(len(kernels) - 1)
         of_fold = torch.cat([torch.full((len(found.row),), k) for k, found in enumerate(pairs)])
         spread = joined.std(dim=0)
         # Solved messages share a unit, so that their mean is the solved prediction.
@@ -171,12 +175,6 @@ class Propagation(EffectModel):
         spread[spread == 0] = 1.0
         made = HiddenChannels(joined / spread, torch.cat(features), Pairs.joined(pairs), of_fold, base, train.kind)
         return made, spread
-
-    def _pass(self, outcomes: Outcomes, similarity: Tensor, readouts: _Readouts) -> PassedMessages:
-        """Messages of training perturbations with a (relations, train, train) similarity to each other."""
-        kernels = self._kernels(similarity)
-        kernels.diagonal(dim1=1, dim2=2).zero_()
-        return PassedMessages.of(outcomes, kernels, readouts.operator, readouts.factors)
 
     @property
     def graph(self) -> GeneGraph:
@@ -191,9 +189,8 @@ class Propagation(EffectModel):
         other, fitted = copy(self), self._fitted
         other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
         other._rows, among = other._profiles.among(fitted.train.perturbations)
-        similarity = torch.from_numpy(among)
         readouts = _Readouts.of(other._profiles, fitted.train.genes, self.config)
-        messages = other._pass(fitted.outcomes, similarity, readouts)
+        messages = readouts.pass_messages(fitted.outcomes, other._kernels(torch.from_numpy(among)))
         messages.averages.halfway = fitted.messages.averages.halfway
         other._fitted = replace(fitted, messages=messages)
         return other

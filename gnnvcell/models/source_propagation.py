@@ -17,7 +17,7 @@ from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._context import ExpressionInContext
-from gnnvcell.models._learning import Objective, Pairs
+from gnnvcell.models._learning import SHORTEST_CYCLE, Objective, Pairs
 from gnnvcell.models._outcomes import Outcomes, check_trainable
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations
@@ -198,12 +198,13 @@ class SourcePropagation(EffectModel):
             graph.num_genes, outcomes.gene_count, len(self._paths.hops), cfg, self._expression.width
         )
         pairs = Pairs.hidden(train.values, train.measured, train.kind, outcomes.gene_mean, 0)
-        objective = Objective(pairs, train.kind)
+        objective = Objective(pairs, train.kind, torch.arange(len(pairs.effect)))
         if not objective.usable:
             raise ModelError("no gene has training perturbations of both labels", remedy="use more perturbations")
         sources = _sources(graph, train.perturbations)
         optimiser = torch.optim.AdamW(self.network.parameters(), cfg.lr, weight_decay=cfg.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=cfg.epochs, pct_start=0.1)
+        steps = max(cfg.epochs, SHORTEST_CYCLE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=steps, pct_start=0.1)
         for _ in range(cfg.epochs):
             score = self.network(sources, self._paths, in_context=in_context)
             loss = objective.loss(lambda rows, s=score: s[pairs.row[rows], pairs.gene[rows]][None], objective.draw(rng))
@@ -212,7 +213,7 @@ class SourcePropagation(EffectModel):
             optimiser.step()
             schedule.step()
         self.network.eval()
-        self._unit = objective.spread if train.kind == "delta" else 1.0
+        self._unit = pairs.unit(train.kind)
         self._graph, self._train, self._prior = graph, train, outcomes.prior(train.kind)
 
     @property

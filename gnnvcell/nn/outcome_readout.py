@@ -1,5 +1,7 @@
 """OutcomeReadout: a learned non-linear readout of message channels that is zero where no message came."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -21,7 +23,6 @@ class OutcomeReadout(nn.Module):
         base: indices of the channels that are averaged linearly.
         hidden: width of the hidden layer.
         members: networks that are averaged.
-        dropout: of hidden units, while training.
         clip: channels are cut at plus and minus this value, in standard deviations.
 
     Shapes: channels (pairs, channels), gene features (pairs, features); score (members, pairs).
@@ -43,7 +44,6 @@ class OutcomeReadout(nn.Module):
         base: Int[Tensor, " base"],
         hidden: int = 32,
         members: int = 1,
-        dropout: float = 0.2,
         clip: float = 4.0,
     ) -> None:
         super().__init__()
@@ -54,7 +54,19 @@ class OutcomeReadout(nn.Module):
         self.first = nn.Parameter(torch.empty(members, width, hidden).uniform_(-(width**-0.5), width**-0.5))
         self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
         self.last = nn.Parameter(torch.zeros(members, hidden, 1))
-        self.dropout, self.clip = dropout, clip
+        self.gene_features, self.clip = gene_features, clip
+
+    @classmethod
+    def joined(cls, readouts: "Sequence[OutcomeReadout]") -> "OutcomeReadout":
+        """The members of several readouts of one shape as members of one, with an open gate."""
+        first = readouts[0]
+        members, width, hidden = torch.cat([one.first for one in readouts]).shape
+        channels = width - (features := first.gene_features)
+        joined = cls(channels, features, base=first.base, hidden=hidden, members=members, clip=first.clip)
+        with torch.no_grad():
+            for name, parameter in joined.named_parameters():
+                parameter.copy_(torch.cat([one.get_parameter(name) for one in readouts]))
+        return joined.eval()
 
     def parts(
         self, channels: Float[Tensor, "pairs channels"], gene_features: Float[Tensor, "pairs features"]
@@ -64,7 +76,6 @@ class OutcomeReadout(nn.Module):
         width = channels.shape[1]
         gene = gene_features @ self.first[:, width:] + self.first_bias
         change = F.silu(clipped @ self.first[:, :width] + gene) - F.silu(gene)
-        change = F.dropout(change, self.dropout, self.training)
         linear = self.scale[:, None] * channels[:, self.base].mean(dim=1)
         return linear, (change @ self.last)[:, :, 0]
 

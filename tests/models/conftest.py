@@ -11,7 +11,7 @@ from gnnvcell.models import MODELS
 
 # Settings of the models that learn, small enough for tests that fit many times.
 QUICK = {
-    "propagation": {"readout": {"epochs": 3, "members": 1, "hidden": 8}},
+    "propagation": {"readout": {"epochs": 3, "hidden": 8}},
     "source_propagation": {"epochs": 25, "dim": 16, "steps": 2},
 }
 

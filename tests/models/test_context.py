@@ -17,7 +17,7 @@ from gnnvcell.models.source_propagation import SourcePropagationConfig
 
 CONTEXTS = ("k562", "rpe1")
 LEARNERS = {
-    "propagation": PropagationConfig(readout=ReadoutConfig(members=2, hidden=16, lr=1e-2)),
+    "propagation": PropagationConfig(readout=ReadoutConfig(hidden=16, lr=1e-2)),
     "source_propagation": SourcePropagationConfig(dim=16, steps=2),
 }
 

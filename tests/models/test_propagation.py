@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,14 @@ from gnnvcell.errors import GraphIntegrityError, ModelError
 from gnnvcell.metrics.labels import per_gene_auroc
 from gnnvcell.models import Propagation, PropagationConfig, ReadoutConfig
 from gnnvcell.models._channels import ChannelMaker, Nearness, PassedMessages, pass_over_readouts
-from gnnvcell.models._learning import HiddenChannels, Pairs, learn_gated_readout
+from gnnvcell.models._learning import HiddenChannels, Pairs, learn_gated_readout, learn_readout
 from gnnvcell.models._outcomes import Outcomes, perturbation_folds
 from gnnvcell.models.source_propagation import Paths, SourceNetwork, SourcePropagationConfig, _sources
 from gnnvcell.nn.outcome_readout import OutcomeReadout
 from gnnvcell.nn.ranking import GenePairs, pairwise_logistic
 from gnnvcell.ops.channel_readout import MessageSums, ReadoutWeights, channel_readout
 
-QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, members=1, hidden=4))
+QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, hidden=4))
 
 
 def gradient(tensor: torch.Tensor) -> torch.Tensor:
@@ -148,6 +149,15 @@ def test_the_gate_scales_what_the_network_adds():
     torch.testing.assert_close(readout(channels, features), linear + 0.25 * change)
 
 
+def test_joined_readouts_are_the_members_of_one():
+    readouts = [OutcomeReadout(4, 2, base=torch.tensor([0, 1]), hidden=5).eval() for _ in range(3)]
+    channels, features = torch.randn(6, 4), torch.randn(6, 2)
+    for readout in readouts:
+        torch.nn.init.normal_(readout.last)
+    expected = torch.cat([readout(channels, features) for readout in readouts])
+    torch.testing.assert_close(OutcomeReadout.joined(readouts)(channels, features), expected)
+
+
 def hidden_channels(effect: Callable[[torch.Tensor], torch.Tensor], kind: str) -> HiddenChannels:
     """40 genes under 50 hidden perturbations of 5 folds; the first channel is the linear part, the second is not."""
     row, gene = (part.flatten() for part in torch.meshgrid(torch.arange(50), torch.arange(40), indexing="ij"))
@@ -161,13 +171,43 @@ def hidden_channels(effect: Callable[[torch.Tensor], torch.Tensor], kind: str) -
 
 @pytest.mark.parametrize("kind", ["de", "delta"])
 def test_the_gate_opens_for_a_network_that_helps_and_not_for_one_that_learns_noise(kind):
-    config = ReadoutConfig(epochs=30, members=1, judged_members=1, lr=1e-2, batch_pairs=256)
+    config = ReadoutConfig(hidden=4, epochs=30, lr=1e-2, batch_pairs=256)
     helpful = hidden_channels(lambda x: x[:, 0] + 2 * x[:, 1].square() - 2, kind)
     noise = torch.randn(2000, generator=torch.Generator().manual_seed(3))
-    useless = hidden_channels(lambda x: x[:, 0] + 3 * noise, kind)
-    gates = [float(learn_gated_readout(h, config, np.random.default_rng(0))[0].gate) for h in (helpful, useless)]
-    assert gates[0] > 0.7
-    assert gates[1] < 0.6
+    useless = hidden_channels(lambda x: x[:, 0] + 10 * noise, kind)
+
+    def gate(hidden: HiddenChannels) -> float:
+        seeds = (np.random.default_rng(seed) for seed in range(4))
+        return float(np.mean([learn_gated_readout(hidden, config, rng)[0].gate.item() for rng in seeds]))
+
+    assert gate(helpful) > 0.9
+    assert gate(useless) < 0.5
+
+
+def test_a_readout_is_not_trained_on_its_own_fold():
+    """Labels of one fold that are turned round change all readouts but the fold's own."""
+    config, rng = ReadoutConfig(epochs=2, hidden=4), np.random.default_rng
+    before = hidden_channels(lambda x: x[:, 0], "de")
+    effect = torch.where(before.fold == 2, 1 - before.pairs.effect, before.pairs.effect)
+    after = replace(before, pairs=replace(before.pairs, effect=effect))
+    kept = []
+    for fold in range(5):
+        others = (before.fold != fold).nonzero()[:, 0]
+        found = []
+        for hidden in (before, after):
+            torch.manual_seed(0)
+            found.append(learn_readout(hidden, others, config, rng(0)).first)
+        kept.append(torch.equal(*found))
+    assert kept == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("steps", [1, 9, 10, 11])
+def test_few_steps_are_enough(steps):
+    """The schedule of the learning rate has no shortest length."""
+    whole = hidden_channels(lambda x: x[:, 0], "delta")
+    config = ReadoutConfig(epochs=steps, batch_pairs=4096)
+    readout = learn_readout(whole, torch.arange(3), config, np.random.default_rng(0))
+    assert readout.first.isfinite().all()
 
 
 def test_nothing_to_compare_closes_the_gate():

@@ -19,7 +19,7 @@ from gnnvcell.models import (
 )
 from gnnvcell.models._profiles import similarities
 
-QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, members=2, hidden=4))
+QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, hidden=4))
 
 
 @pytest.fixture(scope="module")

@@ -48,9 +48,9 @@ def test_bad_settings_are_errors():
 
 def test_pair_products_agree_with_einsum():
     generator = torch.Generator().manual_seed(0)
-    left, right = torch.rand(5, 7, 3, generator=generator), torch.rand(4, 7, 2, generator=generator)
-    row, column = torch.tensor([0, 4, 4]), torch.tensor([3, 0, 3])
-    expected = torch.einsum("pka,pkb->pab", left[row], right[column])
+    left, right = torch.rand(3, 5, 7, generator=generator), torch.rand(4, 2, 7, generator=generator)
+    row, column = torch.tensor([0, 4, 4, 0]), torch.tensor([3, 0, 3, 1])
+    expected = torch.einsum("apk,pbk->pab", left[:, row], right[column])
     np.testing.assert_allclose(pair_products(left, right, row, column), expected, rtol=1e-5)
     with pytest.raises(GraphIntegrityError, match="outside"):
         pair_products(left, right, torch.tensor([5]), torch.tensor([0]))

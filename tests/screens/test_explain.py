@@ -154,7 +154,7 @@ def test_paths_run_over_true_edges_more_than_matched_ones(tmp_path):
     assert np.mean(gains) > 0.05, gains
 
 
-QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, members=2, hidden=4))
+QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, hidden=4))
 
 
 @pytest.mark.parametrize("make", [Knn, Smoother, lambda: Propagation(QUICK)], ids=["knn", "smoother", "propagation"])

@@ -1,12 +1,15 @@
 """Inner products of some pairs of rows: a matrix product of which only some entries are wanted."""
 
+from typing import no_type_check
+
+import numba
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gnnvcell.errors import GraphIntegrityError
-
-_PAIRS_AT_ONCE = 1024  # whose right sides are gathered together
+from gnnvcell.ops.kernels.threads import over_rows
 
 
 def pair_products(
@@ -15,10 +18,10 @@ def pair_products(
     row: Int[Tensor, " pairs"],
     column: Int[Tensor, " pairs"],
 ) -> Float[Tensor, "pairs a b"]:
-    """``out[i, a, b] = sum_k left[a, row_i, k] * right[column_i, b, k]``; no gradient.
+    """``out[i, a, b] = sum_k left[a, row_i, k] * right[column_i, b, k]``; no gradient, float32 on the CPU.
 
-    Pairs of one row that follow each other are one small matrix product, so sort them by row. Cheaper than the whole
-    product where fewer than about a tenth of its entries are wanted.
+    Cheaper than the whole product where fewer than about a tenth of its entries are wanted; cheapest where pairs of one
+    row follow each other.
 
     Args:
         left: a values per row and inner position.
@@ -40,12 +43,24 @@ def pair_products(
     for index, size in ((row, left.shape[1]), (column, len(right))):
         if len(index) and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise GraphIntegrityError("a pair is outside the matrices", expected=f"0 to {size - 1}")
-    out = left.new_empty(len(row), left.shape[0], right.shape[1])
-    present, count = torch.unique_consecutive(row, return_counts=True)
-    with torch.no_grad():
-        for one, of_row in zip(present.tolist(), torch.arange(len(row)).split(count.tolist()), strict=True):
-            weight = left[:, one].T
-            for part in of_row.split(_PAIRS_AT_ONCE):
-                found = right[column[part]].flatten(0, 1) @ weight
-                out[part[0] : part[-1] + 1] = found.unflatten(0, (len(part), -1)).transpose(1, 2)
-    return out
+    rows, columns = (part.to(torch.int64).contiguous().numpy() for part in (row, column))
+    out = np.empty((len(rows), len(left), right.shape[1]), dtype=np.float32)
+    over_rows(
+        _products, np.arange(len(rows) + 1), left.shape[0] * right[0].numel() if len(right) else 1,
+        left.detach().contiguous().numpy(), right.detach().contiguous().numpy(), rows, columns, out,
+    )  # fmt: skip
+    return torch.from_numpy(out)
+
+
+# ``no_type_check`` keeps the run-time type check of the tests from wrapping the kernel: numba compiles no wrappers.
+@numba.njit(nogil=True, fastmath=True, cache=True)
+@no_type_check
+def _products(first, last, left, right, row, column, out):  # type: ignore[no-untyped-def]
+    for i in range(first, last):
+        for y in range(out.shape[2]):
+            b = right[column[i], y]
+            for x in range(out.shape[1]):
+                a, total = left[x, row[i]], np.float32(0)
+                for k in range(len(b)):
+                    total += a[k] * b[k]
+                out[i, x, y] = total

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gnnvcell.errors import ConfigError, did_you_mean
 from gnnvcell.nn.conv import GATv2Conv, GCNConv, GINConv, SAGEConv
 from gnnvcell.ops import Adjacency
+from gnnvcell.ops.eager import eager
 
 EType = tuple[str, str, str]
 CONVS = ("gcn", "sage", "gin", "gatv2")
@@ -131,7 +132,7 @@ class GatedHeteroLayer(nn.Module):
         return torch.where(any_message, changed, own)  # of the wider type: autocast normalises in float32
 
 
-@torch.compiler.disable()
+@eager
 def _reached(graph: Any, device: torch.device) -> Tensor:
     return Adjacency.of(graph, device=device).in_degrees > 0
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from gnnvcell.errors import GraphIntegrityError
 from gnnvcell.ops.adjacency import Adjacency
 from gnnvcell.ops.dispatch import kernel_for
+from gnnvcell.ops.eager import eager
 from gnnvcell.ops.rows import require_rows, triton_module
 
 
@@ -92,8 +93,8 @@ def _dot(adjacency: Adjacency, query: Tensor, key: Tensor, value: Tensor, sm_sca
     return out, adjacency.in_edge_order(shares)
 
 
-_gatv2_outside_of_compile: Any = torch.compiler.disable(_gatv2)
-_dot_outside_of_compile: Any = torch.compiler.disable(_dot)
+_gatv2_outside_of_compile: Any = eager(_gatv2)
+_dot_outside_of_compile: Any = eager(_dot)
 
 
 def _require_heads(adjacency: Adjacency, src: Tensor, dst: Tensor, heads: torch.Size) -> None:

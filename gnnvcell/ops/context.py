@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gnnvcell.errors import GraphIntegrityError
 from gnnvcell.ops.adjacency import Adjacency
+from gnnvcell.ops.eager import eager
 from gnnvcell.ops.rows import dot_rows, require_rows, sum_rows
 
 
@@ -60,7 +61,7 @@ def _gated(adjacency: Adjacency, feat: Tensor, src_gate: Tensor, dst_gate: Tenso
     return _Gated.apply(adjacency, feat, src_gate, dst_gate, in_rows)  # type: ignore[return-value]
 
 
-_outside_of_compile: Any = torch.compiler.disable(_gated)
+_outside_of_compile: Any = eager(_gated)
 
 
 class _Gated(torch.autograd.Function):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gnnvcell.errors import ConfigError
 from gnnvcell.ops.adjacency import Adjacency
+from gnnvcell.ops.eager import eager
 from gnnvcell.ops.rows import dot_rows, require_rows, sum_rows
 
 
@@ -54,7 +55,7 @@ def _edge_scores(adjacency: Adjacency, src_feat: Tensor, dst_feat: Tensor, combi
     return adjacency.in_edge_order(in_rows)  # type: ignore[arg-type]
 
 
-_outside_of_compile: Any = torch.compiler.disable(_edge_scores)
+_outside_of_compile: Any = eager(_edge_scores)
 
 
 class _Dot(torch.autograd.Function):

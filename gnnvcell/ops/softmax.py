@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gnnvcell.errors import GraphIntegrityError
 from gnnvcell.ops.adjacency import Adjacency
+from gnnvcell.ops.eager import eager
 from gnnvcell.ops.rows import softmax_rows, sum_rows
 
 
@@ -46,7 +47,7 @@ def _edge_softmax(adjacency: Adjacency, scores: Tensor) -> Tensor:
     return adjacency.in_edge_order(_Softmax.apply(adjacency, in_rows)).reshape(scores.shape)  # type: ignore[arg-type]
 
 
-_outside_of_compile: Any = torch.compiler.disable(_edge_softmax)
+_outside_of_compile: Any = eager(_edge_softmax)
 
 
 class _Softmax(torch.autograd.Function):

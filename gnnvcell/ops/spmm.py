@@ -9,6 +9,7 @@ from torch import Tensor
 from gnnvcell.errors import ConfigError
 from gnnvcell.ops.adjacency import Adjacency
 from gnnvcell.ops.dispatch import kernel_for
+from gnnvcell.ops.eager import eager
 from gnnvcell.ops.rows import dot_rows, extreme_rows, require_rows, sum_rows
 
 REDUCES = ("sum", "mean", "max", "min")
@@ -69,7 +70,7 @@ def _aggregate(adjacency: Adjacency, feat: Tensor, weight: Tensor | None, reduce
 
 
 # A graph break: what is not torch's own cannot be traced, and an adjacency is no tensor.
-_outside_of_compile: Any = torch.compiler.disable(_aggregate)
+_outside_of_compile: Any = eager(_aggregate)
 
 
 class _Sum(torch.autograd.Function):

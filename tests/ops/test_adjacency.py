@@ -46,7 +46,7 @@ def test_slices_of_a_heterograph_share_one_adjacency() -> None:
 
 
 def test_of_is_not_fooled_by_memory_that_was_given_away() -> None:
-    for size in range(2, 40):
+    for size in range(2, 10):
         graph = dgl.graph((torch.arange(size - 1), torch.arange(1, size)), num_nodes=size)
         assert Adjacency.of(graph).num_edges == size - 1
         assert Adjacency.of(graph).indices.tolist() == list(range(size - 1))

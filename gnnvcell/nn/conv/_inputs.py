@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gnnvcell.errors import ConfigError, GraphIntegrityError
 from gnnvcell.ops import Adjacency, RelationStack, aggregate
+from gnnvcell.ops.eager import eager
 
 Features = (
     Float[Tensor, "src *extra d_src"] | tuple[Float[Tensor, "src *extra d_src"], Float[Tensor, "dst *extra d_dst"]]
@@ -28,12 +29,12 @@ def stack_of(
 
 
 # DGL graphs are no tensors: looking one up is a graph break.
-@torch.compiler.disable()
+@eager
 def _adjacency(graph: Any, device: torch.device) -> Adjacency:
     return Adjacency.of(graph, device=device)
 
 
-@torch.compiler.disable()
+@eager
 def _stack(graph: Any, etypes: Tensor, num_relations: int, side: str, device: torch.device) -> RelationStack:
     return RelationStack.of(graph, etypes, num_relations, side=side, device=device)
 

@@ -4,9 +4,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnnvcell.nn.losses.distances import safe_reciprocal
-from gnnvcell.nn.losses.gradients import eager
 from gnnvcell.nn.losses.radial import discrepancy
 from gnnvcell.nn.losses.sets import GeneWeights, paired
+from gnnvcell.ops.eager import eager
 
 
 @eager

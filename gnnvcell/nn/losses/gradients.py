@@ -1,13 +1,8 @@
 """Values whose gradients were made together with them."""
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 class _Attached(torch.autograd.Function):
@@ -42,8 +37,3 @@ def attach(value: Tensor, x: Tensor, y: Tensor, x_slope: Tensor | None, y_slope:
 def wanted(tensor: Tensor) -> bool:
     """Whether somebody will ask for a gradient."""
     return tensor.requires_grad and torch.is_grad_enabled()
-
-
-def eager(function: F) -> F:
-    """Keep ``torch.compile`` out of a loss, which looks at its data: a compiled step calls it as it is."""
-    return cast(F, torch.compiler.disable(function))

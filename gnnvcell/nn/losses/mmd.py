@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gnnvcell.errors import ConfigError, did_you_mean
 from gnnvcell.nn.losses.distances import safe_reciprocal
-from gnnvcell.nn.losses.gradients import eager
 from gnnvcell.nn.losses.radial import discrepancy
 from gnnvcell.nn.losses.sets import GeneWeights, SetPair, paired
+from gnnvcell.ops.eager import eager
 
 KernelName = Literal["energy", "gaussian", "laplacian", "rational_quadratic"]
 KERNELS: tuple[str, ...] = get_args(KernelName)

@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gnnvcell.errors import DataError, ModelError
-from gnnvcell.nn.losses.gradients import eager
 from gnnvcell.nn.losses.sets import GeneWeights, paired
+from gnnvcell.ops.eager import eager
 
 
 @eager

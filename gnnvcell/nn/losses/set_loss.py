@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from gnnvcell.config import Config
 from gnnvcell.errors import ConfigError, ModelError, did_you_mean
 from gnnvcell.nn.losses.energy import energy_distance
-from gnnvcell.nn.losses.gradients import eager
 from gnnvcell.nn.losses.mmd import BANDWIDTHS, mmd, require_kernels
 from gnnvcell.nn.losses.pointwise import mse, mse_of_means
 from gnnvcell.nn.losses.sets import GeneWeights
 from gnnvcell.nn.losses.sinkhorn import sinkhorn_divergence
 from gnnvcell.nn.losses.wasserstein import sliced_wasserstein, wasserstein_1d
+from gnnvcell.ops.eager import eager
 
 NAMES = ("energy", "sinkhorn", "sinkhorn+energy", "mmd", "wasserstein", "mse", "mse_of_means")
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from gnnvcell.errors import ConfigError
 from gnnvcell.nn.losses.distances import CentredSet, between, full_precision, safe_reciprocal, slope_of, within
-from gnnvcell.nn.losses.gradients import attach, eager, wanted
+from gnnvcell.nn.losses.gradients import attach, wanted
 from gnnvcell.nn.losses.sets import GeneWeights, SetPair, paired
+from gnnvcell.ops.eager import eager
 
 # Exponent that counts as none: smaller results would be denormal numbers, which take a CPU ten times as long.
 LOWEST = -80.0

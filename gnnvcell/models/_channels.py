@@ -219,10 +219,11 @@ class PassedMessages:
         averages: channels of all kernels but the last, of which the last two are the mean similarity to the powers 2
             and 4.
         solved: those of the last kernel.
+        solution: what they are made of.
     """
 
-    def __init__(self, averages: ChannelMaker, solved: ChannelMaker) -> None:
-        self.averages, self.solved = averages, solved
+    def __init__(self, averages: ChannelMaker, solved: ChannelMaker, solution: SolvedMessages) -> None:
+        self.averages, self.solved, self.solution = averages, solved, solution
         self.nearness = Nearness(averages.messages.own.shape[1])
 
     @classmethod
@@ -244,7 +245,7 @@ class PassedMessages:
         correlation = residual_correlation(_to_genes(outcomes, kernels[-3], outcomes.residual))
         averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
         solved = SolvedMessages.of(outcomes, kernels[-1].clone().fill_diagonal_(1), factors)
-        return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]))
+        return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]), solved)
 
     @property
     def halfway(self) -> Float[Tensor, "kernels sides"]:

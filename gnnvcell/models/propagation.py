@@ -16,6 +16,7 @@ from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._channels import READOUT_SIDES, PassedMessages, gene_features
 from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models._learning import HiddenChannels, Pairs, ReadoutConfig, learn_gated_readout
+from gnnvcell.models._measured_parts import MeasuredParts, parts_of
 from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
 from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
 from gnnvcell.models._solved_messages import readout_factors
@@ -23,6 +24,7 @@ from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.evidence import Evidence, column_of
 from gnnvcell.models.smoother import readout_operator, require_targets
 from gnnvcell.ops.channel_readout import ReadoutWeights, channel_readout
+from gnnvcell.perturbation import Perturbation
 
 RELATION_POWER = 2.0
 MEAN_POWERS = (2.0, 4.0)
@@ -84,6 +86,7 @@ class _Fitted:
     expression: ExpressionInContext
     prior: Tensor
     unit: float
+    parts: MeasuredParts | None  # of effects, which add up
 
 
 @MODELS.register("propagation")
@@ -140,7 +143,8 @@ class Propagation(EffectModel):
         whole = Outcomes.of(train)
         prior, features = whole.prior(train.kind), gene_features(whole, train.kind)
         messages = readouts.pass_messages(whole, kernels)
-        self._fitted = _Fitted(train, whole, messages, spread, features, expression, prior, unit)
+        parts = MeasuredParts.of(train, kernels[-1], messages.solution, prior) if train.kind == "delta" else None
+        self._fitted = _Fitted(train, whole, messages, spread, features, expression, prior, unit, parts)
 
     @torch.no_grad()
     def _hidden_channels(
@@ -155,13 +159,14 @@ class Propagation(EffectModel):
         cfg = self.config
         codes, names = pd.factorize(train.perturbations)
         fold = perturbation_folds(len(names), cfg.folds, seed)[codes]
+        fold_of_learned = np.where(_learned_from(train), fold, -1)
         share = min(1.0, cfg.learned_pairs / max(int(train.measured.sum()), 1))
         in_context = expression.of_rows(train)
         channels, features, pairs = [], [], []
         for k in range(cfg.folds):
-            inside, outside = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+            inside, outside = np.flatnonzero(fold_of_learned == k), np.flatnonzero(fold != k)
             outcomes = Outcomes.of(train, outside)
-            found = _hidden_pairs(train, fold == k, k, outcomes, share, seed)
+            found = _hidden_pairs(train, inside, k, outcomes, share, seed)
             messages = readouts.pass_messages(outcomes, kernels[:, outside][:, :, outside])
             channels.append(messages.at(kernels[:, inside][:, :, outside], found.row, found.gene))
             of_gene = gene_features(outcomes, train.kind)[found.gene]
@@ -190,9 +195,15 @@ class Propagation(EffectModel):
         other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
         other._rows, among = other._profiles.among(fitted.train.perturbations)
         readouts = _Readouts.of(other._profiles, fitted.train.genes, self.config)
-        messages = readouts.pass_messages(fitted.outcomes, other._kernels(torch.from_numpy(among)))
+        kernels = other._kernels(torch.from_numpy(among))
+        messages = readouts.pass_messages(fitted.outcomes, kernels)
         messages.averages.halfway = fitted.messages.averages.halfway
-        other._fitted = replace(fitted, messages=messages)
+        parts = fitted.parts
+        if parts is not None:
+            parts = replace(
+                MeasuredParts.of(fitted.train, kernels[-1], messages.solution, fitted.prior), amplitude=parts.amplitude
+            )
+        other._fitted = replace(fitted, messages=messages, parts=parts)
         return other
 
     def evidence(self, perturbation: str, gene: str, *, context: Context | str | None = None) -> Evidence:
@@ -204,22 +215,40 @@ class Propagation(EffectModel):
         Raises:
             ModelError: the gene is no readout gene, or the context is unknown.
         """
-        fitted = self._fitted
+        fitted, where = self._fitted, self._context(context)
         column = column_of(gene, fitted.train.genes)
-        rows = self._profiles.of_perturbations(np.array([perturbation]))
-        similarity = torch.from_numpy(similarities(rows, self._rows))  # (relations, 1, train)
+        parts = self._parts(perturbation)
+        found = [self._without_each(one, column, where) for one in parts]
+        weight, gone = (torch.stack(of_parts).sum(dim=0) for of_parts in zip(*found, strict=True))
+        amplitude = fitted.parts.amplitude if fitted.parts is not None and len(parts) > 1 else 1.0
+        base = fitted.prior[column] if fitted.train.kind == "delta" else fitted.prior[column].sigmoid()
+        outcome = fitted.outcomes.residual[:, column].numpy()
+        share, gone = (weight / weight.sum().clamp_min(1e-30)).numpy(), amplitude * gone.numpy()
+        return Evidence.of(fitted.train.perturbations, share, outcome, gone, float(base), additive=False)
+
+    def _parts(self, perturbation: str) -> list[str]:
+        """What adds up to a perturbation: labels do not add up, and are predicted of the whole."""
+        return [perturbation] if self._fitted.parts is None else [str(one) for one in parts_of(perturbation)]
+
+    def _without_each(self, name: str, column: int, context: Context) -> tuple[Tensor, Tensor]:
+        """(train,) how much each training perturbation is heard of one part, and how much goes without it."""
+        fitted = self._fitted
+        similarity = self._similarity(np.array([name]))  # (relations, 1, train)
         weight = similarity.mean(dim=0)[0] ** MEAN_POWERS[0]
+        one = Perturbation.parse(name)
+        if fitted.parts is not None and (context.name, one) in fitted.parts.rows:
+            return weight, fitted.parts.contributions(context.name, one, column)
         heard = weight.nonzero()[:, 0]
         one_less = similarity.repeat(1, len(heard) + 1, 1)
         one_less[:, torch.arange(len(heard)), heard] = 0
-        names = np.full(len(heard) + 1, perturbation)
-        values = self._effects(one_less, names, self._context(context))[:, column]
+        values = self._effects(one_less, np.full(len(heard) + 1, name), context)[:, column]
         gone = torch.zeros(len(weight))
         gone[heard] = values[-1] - values[:-1]
-        outcome = fitted.outcomes.residual[:, column].numpy()
-        base = fitted.prior[column] if fitted.train.kind == "delta" else fitted.prior[column].sigmoid()
-        share = (weight / weight.sum().clamp_min(1e-30)).numpy()
-        return Evidence.of(fitted.train.perturbations, share, outcome, gone.numpy(), float(base), additive=False)
+        return weight, gone
+
+    def _similarity(self, names: NDArray) -> Tensor:
+        """(relations, names, train)."""
+        return torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, and that of solved messages."""
@@ -228,11 +257,24 @@ class Propagation(EffectModel):
         return torch.cat([similarity**RELATION_POWER, torch.stack([mean**power for power in powers])])
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
-        """The gene's prior moved by the messages."""
-        similarity = torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
-        score = self._effects(similarity, names, context)
+        """The gene's prior moved by the messages; of effects, by what was measured here, and by that of all parts."""
+        parts = self._fitted.parts
+        if parts is None:
+            values = self._effects(self._similarity(names), names, context)
+        else:
+            of_name = [parts_of(str(name)) for name in names]
+            single = {one: str(one) for several in of_name for one in several}
+            unknown = [one for one in single if (context.name, one) not in parts.rows]
+            asked = np.array([single[one] for one in unknown], dtype=str)
+            heard = self._effects(self._similarity(asked), asked, context) - self._fitted.prior
+            beyond = dict(zip(unknown, heard, strict=True))
+            values = self._fitted.prior.repeat(len(names), 1)
+            for row, several in enumerate(of_name):
+                found = [beyond[one] if one in beyond else parts.beyond_mean(context.name, one) for one in several]
+                amplitude = 1.0 if len(several) == 1 else parts.amplitude
+                values[row] += amplitude * torch.stack(found).sum(dim=0)
         support = self._profiles.support(names, self._fitted.train.perturbations)
-        return Prediction(score.numpy(), names, self._fitted.train.genes, support)
+        return Prediction(values.numpy(), names, self._fitted.train.genes, support)
 
     def _effects(self, similarity: Tensor, names: NDArray, context: Context) -> Tensor:
         """(perturbations, genes) effects of perturbations by their (relations, perturbations, train) similarity."""
@@ -272,9 +314,13 @@ class Propagation(EffectModel):
         return weights, (target @ first[end:]).numpy() if target.shape[1] else None
 
 
-def _hidden_pairs(
-    train: EffectTable, inside: NDArray, k: int, outcomes: Outcomes, share: float, seed: int
-) -> Pairs:
+def _learned_from(train: EffectTable) -> NDArray[np.bool_]:
+    """Rows to learn from: of effects, which add up, those of one target where there are any."""
+    alone = np.array([len(parts_of(str(name))) == 1 for name in train.perturbations])
+    return alone if train.kind == "delta" and alone.any() else np.ones(len(alone), dtype=bool)
+
+
+def _hidden_pairs(train: EffectTable, inside: NDArray, k: int, outcomes: Outcomes, share: float, seed: int) -> Pairs:
     """The measured pairs of one fold, or a share of them, drawn."""
     measured = train.measured[inside]
     if share < 1:

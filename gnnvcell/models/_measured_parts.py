@@ -23,9 +23,9 @@ class MeasuredParts:
     """Training perturbations of one target as they were measured, less part of the noise.
 
     What training perturbation p does beyond the mean effect mu is the mean of the Gaussian process of
-    ``SolvedMessages`` there, ``sum_q (K + .1 I)[p, q] m[q]`` with m the messages of q: what p itself says, and what those
-    that are like it say. Of a combination these are added, and mu, which also holds what all measured effects share,
-    such as the noise of their controls, counts once.
+    ``SolvedMessages`` there: what p itself says, and those that are like it, ``sum_q (K + .1 I)[p, q] m[q]`` with m the
+    messages of q. Of a combination these are added, and mu, which also holds what all measured effects share, such as
+    the noise of their controls, counts once.
 
     Args:
         rows: (context, perturbation of one target) to the row of the training table.

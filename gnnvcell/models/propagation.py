@@ -101,15 +101,18 @@ class Propagation(EffectModel):
     3. Averages: R is passed over the readout side (own gene, graph neighbours, genes with correlated residuals, all
        genes: B_j, with evidence N_j) and averaged over the perturbation side by kernels K_k, each ``S_r^2`` and the
        mean to the powers 2 and 4: ``x_kj = K_k B_j / (K_k N_j + lambda_kj)`` (``ChannelMaker``).
-    4. ``score = solved + gate * f(solved, x, z)``, f the network of ``OutcomeReadout``, 0 where no message came, z the
+    4. ``score = solved + gate * f(solved, x, z)``, f the networks of ``OutcomeReadout``, 0 where no message came, z the
        gene's prior and number of measurements, and where the table comes with the expression of control cells, that of
        the gene and of the targets in the cell type (``ExpressionInContext``). The prediction is
        ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects.
 
-    A perturbation that was measured in another cell type is its own nearest neighbour there. The network is trained on
+    5. Effects, unlike labels, add up: the score of a combination is the sum of those of its parts, and a part that was
+       measured in the cell type hears its own outcome (``MeasuredParts``).
+
+    A perturbation that was measured in another cell type is its own nearest neighbour there. The networks learn from
     blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 2 and 3 (and from the gene
-    means): by a pairwise ranking loss within genes for labels, by squared error for effects. The gate is what is best
-    on blocks that the network was not trained on.
+    means): by a pairwise ranking loss within genes for labels, by squared error for effects. Each block is left out by
+    one of the networks, which are averaged; the gate is what is best for each on the block that it was not trained on.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 

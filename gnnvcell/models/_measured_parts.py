@@ -13,9 +13,9 @@ from gnnvcell.perturbation import Perturbation
 
 
 def parts_of(name: str) -> list[Perturbation]:
-    """The perturbations of one target each that a combination is made of."""
+    """The perturbations of one target each that a combination is made of; a control is its own only part."""
     whole = Perturbation.parse(name)
-    return [replace(whole, targets=(target,)) for target in whole.targets]
+    return [replace(whole, targets=(target,)) for target in whole.targets] or [whole]
 
 
 @dataclass(frozen=True, eq=False)

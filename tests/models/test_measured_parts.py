@@ -64,6 +64,14 @@ def test_effects_add_up_and_labels_do_not(planted_delta, planted_de) -> None:
     assert np.abs(labels[2] - labels[0] - labels[1]).max() > 0.01
 
 
+def test_what_is_read_as_a_control_is_predicted_too(planted_delta) -> None:
+    """A whole genome has a gene whose name is also that of controls."""
+    model = Propagation(QUICK).fit(planted_delta.train, planted_delta.graph)
+    found = model.predict(["CTRL", "P0", "P0+ctrl"])
+    np.testing.assert_allclose(found.values[0], Outcomes.of(planted_delta.train).gene_mean.numpy(), atol=1e-6)
+    np.testing.assert_array_equal(found.values[1], found.values[2])
+
+
 def test_a_measured_perturbation_is_near_its_measurement(planted_delta) -> None:
     train = planted_delta.train
     values = Propagation(QUICK).fit(train, planted_delta.graph).predict(train.perturbations).values

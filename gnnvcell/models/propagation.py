@@ -238,9 +238,9 @@ class Propagation(EffectModel):
         fitted = self._fitted
         similarity = self._similarity(np.array([name]))  # (relations, 1, train)
         weight = similarity.mean(dim=0)[0] ** MEAN_POWERS[0]
-        one = Perturbation.parse(name)
-        if fitted.parts is not None and (context.name, one) in fitted.parts.rows:
-            return weight, fitted.parts.contributions(context.name, one, column)
+        one, place = Perturbation.parse(name), self._place(context)
+        if fitted.parts is not None and (place, one) in fitted.parts.rows:
+            return weight, fitted.parts.contributions(place, one, column)
         heard = weight.nonzero()[:, 0]
         one_less = similarity.repeat(1, len(heard) + 1, 1)
         one_less[:, torch.arange(len(heard)), heard] = 0
@@ -248,6 +248,11 @@ class Propagation(EffectModel):
         gone = torch.zeros(len(weight))
         gone[heard] = values[-1] - values[:-1]
         return weight, gone
+
+    def _place(self, context: Context) -> str:
+        """The training context that a context is taken for: without control expression the only one there is."""
+        names = self._fitted.train.context_names
+        return names[0] if len(names) == 1 and not self._fitted.expression.control else context.name
 
     def _similarity(self, names: NDArray) -> Tensor:
         """(relations, names, train)."""
@@ -265,15 +270,15 @@ class Propagation(EffectModel):
         if parts is None:
             values = self._effects(self._similarity(names), names, context)
         else:
-            of_name = [parts_of(str(name)) for name in names]
+            place, of_name = self._place(context), [parts_of(str(name)) for name in names]
             single = {one: str(one) for several in of_name for one in several}
-            unknown = [one for one in single if (context.name, one) not in parts.rows]
+            unknown = [one for one in single if (place, one) not in parts.rows]
             asked = np.array([single[one] for one in unknown], dtype=str)
             heard = self._effects(self._similarity(asked), asked, context) - self._fitted.prior
             beyond = dict(zip(unknown, heard, strict=True))
             values = self._fitted.prior.repeat(len(names), 1)
             for row, several in enumerate(of_name):
-                found = [beyond[one] if one in beyond else parts.beyond_mean(context.name, one) for one in several]
+                found = [beyond[one] if one in beyond else parts.beyond_mean(place, one) for one in several]
                 amplitude = 1.0 if len(several) == 1 else parts.amplitude
                 values[row] += amplitude * torch.stack(found).sum(dim=0)
         support = self._profiles.support(names, self._fitted.train.perturbations)

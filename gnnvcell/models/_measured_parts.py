@@ -65,8 +65,12 @@ class MeasuredParts:
 
     def beyond_mean(self, context: str, one: Perturbation) -> Float[Tensor, " genes"]:
         """What one target does beyond the mean effect."""
-        return self.kernel[self.rows[context, one]] @ self.messages
+        return self.heard(context, one) @ self.messages
+
+    def heard(self, context: str, one: Perturbation) -> Float[Tensor, " train"]:
+        """How much a measured target listens to each training perturbation, itself among them."""
+        return self.kernel[self.rows[context, one]]
 
     def contributions(self, context: str, one: Perturbation, column: int) -> Float[Tensor, " train"]:
         """What each training perturbation brings to the effect of a measured target on one gene."""
-        return self.kernel[self.rows[context, one]] * self.messages[:, column]
+        return self.heard(context, one) * self.messages[:, column]

@@ -212,7 +212,8 @@ class Propagation(EffectModel):
     def evidence(self, perturbation: str, gene: str, *, context: Context | str | None = None) -> Evidence:
         """Which training perturbations a prediction rests on: how much of it goes when one of them is not heard.
 
-        The weight is the similarity (mean over relations, squared) as a share of that of all. Contributions do not add
+        The weight is the similarity (mean over relations, squared; of a part that was measured, the kernel of solved
+        messages, which holds the part itself) as a share of that of all. Contributions do not add
         up to the prediction, because the readout is not linear.
 
         Raises:
@@ -240,7 +241,7 @@ class Propagation(EffectModel):
         weight = similarity.mean(dim=0)[0] ** MEAN_POWERS[0]
         one, place = Perturbation.parse(name), self._place(context)
         if fitted.parts is not None and (place, one) in fitted.parts.rows:
-            return weight, fitted.parts.contributions(place, one, column)
+            return fitted.parts.heard(place, one), fitted.parts.contributions(place, one, column)
         heard = weight.nonzero()[:, 0]
         one_less = similarity.repeat(1, len(heard) + 1, 1)
         one_less[:, torch.arange(len(heard)), heard] = 0

@@ -1,5 +1,7 @@
 """Effects of what was measured, and combinations as sums of their parts."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +94,23 @@ def test_evidence_of_a_sum_is_that_of_its_parts(planted_delta) -> None:
     for name in both:
         assert both[name] == pytest.approx(first.get(name, 0.0) + second.get(name, 0.0), abs=1e-5)
     assert abs(first[measured[0]]) > 0
+
+
+def renamed(train: EffectTable, names: list[str]) -> EffectTable:
+    return EffectTable(train.values, train.measured, names, train.genes, kind="delta", context=train.contexts)
+
+
+def test_what_the_graph_does_not_know_rests_on_its_own_measurement(planted_delta) -> None:
+    train = planted_delta.train
+    model = Propagation(QUICK).fit(renamed(train, ["NOWHERE", *train.perturbations[1:]]), planted_delta.graph)
+    found = model.evidence("NOWHERE", str(train.genes[-1]))
+    assert found.perturbations.tolist() == ["NOWHERE"]
+    assert found.contribution[0] != 0
+
+
+def test_folds_of_combinations_only_teach_nothing_and_break_nothing(planted_delta) -> None:
+    train = planted_delta.train
+    names = [str(name) for name in train.perturbations]
+    pairs = [f"{a}+{b}" for a, b in pairwise(names[2:])]
+    found = Propagation(QUICK).fit(renamed(train, [*names[:3], *pairs]), planted_delta.graph).predict(["P0", pairs[0]])
+    assert np.isfinite(found.values).all()

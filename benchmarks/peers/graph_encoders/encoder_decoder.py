@@ -113,7 +113,7 @@ class EncoderDecoder(EffectModel):
         readout = _at_nodes(graph, train.genes, messages.nodes)
         self.network = EncoderDecoderNetwork(messages, readout, outcomes.gene_count, cfg)
         pairs = Pairs.hidden(train.values, train.measured, train.kind, outcomes.gene_mean, 0)
-        objective = Objective(pairs, train.kind)
+        objective = Objective(pairs, train.kind, torch.arange(len(pairs.effect)))
         sources = _at_nodes(graph, train.perturbations, messages.nodes)
         optimiser = torch.optim.AdamW(self.network.parameters(), cfg.lr, weight_decay=cfg.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, cfg.lr, total_steps=cfg.epochs, pct_start=0.1)

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from gnnvcell.models._outcomes import Outcomes
 from gnnvcell.models._solved_messages import SolvedMessages
-from gnnvcell.ops import Adjacency, aggregate
 from gnnvcell.ops.channel_readout import MessageSums
 from gnnvcell.ops.pair_products import pair_products
 
 READOUT_SIDES = ("own", "graph", "data", "overall")
-_GROUP = 96  # columns that are aggregated together
+_ROWS_SUMMED = 96  # of a matrix of genes
 _ROWS_AT_ONCE = 512  # of a matrix of genes
 SHRINKAGE = 0.3  # of the median evidence
 SMALLEST_NORM = 1e-6
@@ -54,34 +53,15 @@ def pass_over_readouts(outcomes: Outcomes, graph_operator: Tensor, correlation: 
     """
     residual, rate = outcomes.residual, outcomes.measured.mean(dim=0)
     expected = torch.stack([rate @ graph_operator, _column_sums(correlation, rate), rate.sum().expand(len(rate))])
-    graph, data = (_pass(outcomes, residual, operator) for operator in (graph_operator, correlation))
+    graph, data = (outcomes.over_genes(residual, operator) for operator in (graph_operator, correlation))
     return Messages(outcomes, residual, graph, data, residual.sum(dim=1), expected)
 
 
 def pass_solved(outcomes: Outcomes, solved: SolvedMessages, correlation: Tensor) -> Messages:
     """Solved messages, and what they say of genes whose residuals correlate with the gene's own."""
-    data = _pass(outcomes, solved.own, correlation)
+    data = outcomes.over_genes(solved.own, correlation)
     nothing = solved.own.new_zeros(3, solved.own.shape[1])
     return Messages(outcomes, solved.own, solved.graph, data, solved.own.sum(dim=1), nothing, averaged=False)
-
-
-def _pass(outcomes: Outcomes, values: Tensor, operator: Tensor) -> Tensor:
-    """(train, genes) ``values @ operator``, of values that are 0 where nothing was measured."""
-    if outcomes.dense:
-        return values @ operator
-    return _aggregate_wide(outcomes.from_genes, operator, values[outcomes.pairs])
-
-
-def _to_genes(outcomes: Outcomes, weight: Tensor, values: Tensor) -> Tensor:
-    """(rows, genes) ``weight @ values``, of values that are 0 where nothing was measured."""
-    if outcomes.dense:
-        return weight @ values
-    return _aggregate_wide(outcomes.to_genes, weight.T, values[outcomes.pairs]).T
-
-
-def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor | None) -> Tensor:
-    """``aggregate`` of features too wide for the cache, group of columns by group."""
-    return torch.cat([aggregate(adjacency, part.contiguous(), weight) for part in feat.split(_GROUP, dim=1)], dim=1)
 
 
 def residual_correlation(smooth: Tensor) -> Tensor:
@@ -107,7 +87,7 @@ def residual_correlation(smooth: Tensor) -> Tensor:
 def _column_sums(matrix: Tensor, weight: Tensor) -> Tensor:
     """(columns,) weighted sums of absolute values, without a second matrix."""
     total = matrix.new_zeros(matrix.shape[1])
-    for part, of_part in zip(matrix.split(_GROUP), weight.split(_GROUP), strict=True):
+    for part, of_part in zip(matrix.split(_ROWS_SUMMED), weight.split(_ROWS_SUMMED), strict=True):
         total += of_part @ part.abs()
     return total
 
@@ -150,7 +130,7 @@ class ChannelMaker:
         present = (kernels != 0).any(dim=2).T
         row, kernel = present.nonzero(as_tuple=True)
         weight = kernels[kernel, row]
-        own = _to_genes(m.outcomes, weight, m.own)
+        own = m.outcomes.over_perturbations(weight, m.own)
         if not m.averaged:
             reach, measured = weight.new_zeros(len(weight)), weight.new_zeros(len(weight), int(self._incomplete.sum()))
         else:
@@ -164,7 +144,7 @@ class ChannelMaker:
         outcomes = self.messages.outcomes
         if outcomes.dense:
             return weight @ outcomes.measured[:, self._incomplete]
-        return _to_genes(outcomes, weight, outcomes.measured)[:, self._incomplete]
+        return outcomes.over_perturbations(weight, outcomes.measured)[:, self._incomplete]
 
     def at(
         self, kernels: Float[Tensor, "kernels rows train"], row: Int[Tensor, " pairs"], gene: Int[Tensor, " pairs"]
@@ -172,7 +152,8 @@ class ChannelMaker:
         """Channels of some pairs, without making the others; no gradient."""
         m = self.messages
         sides = [m.own, m.graph, m.data] + ([m.outcomes.measured] if m.averaged else [])
-        sums = pair_products(kernels, torch.stack([side.T for side in sides], dim=1), row, gene)
+        told = np.stack([side.numpy().T for side in sides], axis=1)  # torch takes three times as long
+        sums = pair_products(kernels, torch.from_numpy(told), row, gene)
         overall = (kernels @ m.overall).T[row]
         value = torch.cat([sums[:, :, :3], overall[:, :, None]], dim=2)
         if not m.averaged:
@@ -242,7 +223,7 @@ class PassedMessages:
             operator: of the readout genes, for averages.
             factors: of the readout genes, for solved messages.
         """
-        correlation = residual_correlation(_to_genes(outcomes, kernels[-3], outcomes.residual))
+        correlation = residual_correlation(outcomes.over_perturbations(kernels[-3], outcomes.residual))
         averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
         solved = SolvedMessages.of(outcomes, kernels[-1].clone().fill_diagonal_(1), factors)
         return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]), solved)

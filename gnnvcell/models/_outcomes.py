@@ -10,9 +10,11 @@ from torch import Tensor
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.errors import ModelError
-from gnnvcell.ops import Adjacency
+from gnnvcell.ops import Adjacency, aggregate
 
 DENSE_SHARE = 0.25  # of pairs measured
+MIN_PROBABILITY = 0.005
+_GROUP = 96  # columns that are aggregated together
 MEAN_PSEUDOCOUNT = 3.0  # measurements that a gene's mean is shrunk by towards the mean of all
 
 
@@ -66,6 +68,18 @@ class Outcomes:
         residual = (values - mean) * measured
         return cls(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (residual, measured, mean, count)))
 
+    def over_genes(self, values: Tensor, operator: Tensor) -> Tensor:
+        """(perturbations, columns) ``values @ operator``, of values that are 0 where nothing was measured."""
+        if self.dense:
+            return values @ operator
+        return _aggregate_wide(self.from_genes, operator, values[self.pairs])
+
+    def over_perturbations(self, weight: Tensor, values: Tensor) -> Tensor:
+        """(rows, genes) ``weight @ values``, of values that are 0 where nothing was measured."""
+        if self.dense:
+            return weight @ values
+        return _aggregate_wide(self.to_genes, weight.T, values[self.pairs]).T
+
     def prior(self, kind: str) -> Tensor:
         """(genes,) what is predicted of a gene without evidence: the log odds of a label, or the mean effect."""
         if kind == "delta":
@@ -73,7 +87,9 @@ class Outcomes:
         return torch.logit(self.gene_mean.clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY))
 
 
-MIN_PROBABILITY = 0.005
+def _aggregate_wide(adjacency: Adjacency, feat: Tensor, weight: Tensor) -> Tensor:
+    """``aggregate`` of features too wide for the cache, group of columns by group."""
+    return torch.cat([aggregate(adjacency, part.contiguous(), weight) for part in feat.split(_GROUP, dim=1)], dim=1)
 
 
 def check_trainable(table: EffectTable, minimum: int = 1) -> None:

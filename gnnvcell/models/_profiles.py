@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.linalg.blas import ssyrk
 
 from gnnvcell import keys
 from gnnvcell.config import Config, digest_of
@@ -21,6 +23,7 @@ from gnnvcell.ops import Adjacency
 from gnnvcell.ops.diffusion import personalised_pagerank, transition_weights
 
 Matrix = NDArray[np.float32]
+T = TypeVar("T")
 SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
 _SEEDS_AT_ONCE, _MANY_SEEDS = 256, 32
 _ROWS_AT_ONCE = 512
@@ -145,8 +148,8 @@ class GraphProfiles:
     def __init__(self, graph: GeneGraph, config: ProfileConfig, like: "GraphProfiles | None" = None) -> None:
         self.graph = graph
         self._readout: dict[str, tuple[str, Matrix]] = {}
-        self._mean_readout: dict[str, Matrix] = {}
-        self._among: dict[str, tuple[list[Matrix | sp.csr_matrix], Matrix]] = {}
+        self._mean_readout = _LastTables[Matrix]()
+        self._among = _LastTables[tuple[list[Matrix | sp.csr_matrix], Matrix]]()
         self._profiles: dict[str, _Diffusion | _Annotation] = {}
         self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
         for source, relation, destination in graph.etypes:
@@ -192,27 +195,32 @@ class GraphProfiles:
         """Profiles of perturbations and their (relations, perturbations, perturbations) similarity; not to be changed,
         because the last few are kept.
         """
-        digest = digest_of(np.asarray(perturbations, dtype=str).tolist())
-        if digest not in self._among:
-            rows = self.of_perturbations(perturbations)
-            self._among[digest] = rows, similarities(rows, rows)
-            _forget_oldest(self._among)
-        return self._among[digest]
+        names = np.asarray(perturbations, dtype=str)
+        kept, position = self._among.find(names)
+        if kept is None:
+            rows = self.of_perturbations(names)
+            kept = rows, similarities(rows)
+        elif position is not None:
+            kept = [rows[position] for rows in kept[0]], kept[1][:, position[:, None], position]
+        else:
+            return kept
+        self._among.keep(names, kept)
+        return kept
 
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""
-        digest = digest_of(np.asarray(names, dtype=str).tolist())
-        if digest in self._mean_readout:
-            return self._mean_readout[digest].copy()
+        names = np.asarray(names, dtype=str)
+        kept, position = self._mean_readout.find(names)
+        if kept is not None:
+            return kept.copy() if position is None else kept[position[:, None], position]
         total = np.zeros((len(names), len(names)), dtype=np.float32)
         for relation in self._profiles:
-            self._add_readout_similarity(total, relation, np.asarray(names, dtype=str))
+            self._add_readout_similarity(total, relation, names)
         np.fill_diagonal(total, 0)
         np.maximum(total, 0, out=total)
         total /= np.float32(len(self._profiles))
         if len(names) <= _MEAN_KEPT:
-            self._mean_readout[digest] = total.copy()
-            _forget_oldest(self._mean_readout)
+            self._mean_readout.keep(names, total.copy())
         return total
 
     def _add_readout_similarity(self, total: Matrix, relation: str, names: NDArray) -> None:
@@ -222,15 +230,17 @@ class GraphProfiles:
             total += self._readout[relation][1]
             return
         rows = self._profiles[relation].short(self.graph.vocab.lookup(names.tolist()))
-        for start in range(0, len(names), _ROWS_AT_ONCE):
+        said = total
+        if digest:
+            said = np.zeros_like(total)
+            self._readout[relation] = digest, said
+        for start in range(0, len(names), _ROWS_AT_ONCE):  # what is above the diagonal; the rest is the same
             part = slice(start, start + _ROWS_AT_ONCE)
-            block = (rows[part] @ rows.T).toarray()
-            if digest:
-                kept = self._readout.setdefault(relation, (digest, np.zeros_like(total)))
-                if kept[0] != digest:
-                    kept = self._readout[relation] = (digest, np.zeros_like(total))
-                kept[1][part] = block
-            total[part] += block
+            block = (rows[part] @ rows[start:].T).toarray()
+            said[part, start:] += block
+            said[start + _ROWS_AT_ONCE :, part] += block[:, _ROWS_AT_ONCE:].T
+        if digest:
+            total += said
 
     def support(self, perturbations: Sequence[str] | NDArray, measured: Sequence[str] | NDArray) -> Matrix:
         """(perturbations,) number of measured perturbations that share an edge or a specific term with each."""
@@ -242,28 +252,54 @@ class GraphProfiles:
         return np.diff(sp.csr_matrix(shared).indptr).astype(np.float32)
 
 
-def _forget_oldest(kept: dict) -> None:
-    while len(kept) > _TABLES_KEPT:
-        del kept[next(iter(kept))]
+class _LastTables(Generic[T]):
+    """The last few tables, by the names of their rows."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[NDArray, dict[str, int], T]] = []
+
+    def find(self, names: NDArray) -> tuple[T, NDArray[np.int64] | None] | tuple[None, None]:
+        """A table of these names, or one of more and where they are in it."""
+        larger = None
+        for kept, place, table in reversed(self._kept):
+            if np.array_equal(kept, names):
+                return table, None
+            if larger is None and all(name in place for name in names):
+                larger = table, np.array([place[name] for name in names], dtype=np.int64)
+        return larger or (None, None)
+
+    def keep(self, names: NDArray, table: T) -> None:
+        """Keep a table; the oldest goes when there are too many."""
+        self._kept = [*self._kept, (names, {name: row for row, name in enumerate(names)}, table)][-_TABLES_KEPT:]
 
 
 def _unit_rows(rows: Matrix | sp.csr_matrix) -> Matrix | sp.csr_matrix:
     if sp.issparse(rows):
         return unit_rows(sp.csr_matrix(rows))
     dense = np.asarray(rows)
-    norm = np.linalg.norm(dense, axis=1, keepdims=True)
+    norm = np.sqrt(np.einsum("ij,ij->i", dense, dense))[:, None]
     return np.divide(dense, norm, out=np.zeros_like(dense), where=norm > 0)
 
 
-def similarities(left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix | sp.csr_matrix]) -> Matrix:
-    """(relations, left, right) cosine similarity per relation, >= 0."""
+def similarities(
+    left: Sequence[Matrix | sp.csr_matrix], right: Sequence[Matrix | sp.csr_matrix] | None = None
+) -> Matrix:
+    """(relations, left, right) cosine similarity per relation, >= 0; without a right side of the left with itself."""
     blocks = []
-    for a, b in zip(left, right, strict=True):
+    for a, b in zip(left, left if right is None else right, strict=True):
         if sp.issparse(a):
             blocks.append(sp.csr_matrix(a @ b.T).toarray())
+        elif right is None:
+            blocks.append(_gram(np.asarray(a)))
         else:
             blocks.append((torch.from_numpy(np.asarray(a)) @ torch.from_numpy(np.asarray(b)).T).numpy())
     return np.maximum(np.stack(blocks), 0).astype(np.float32)
+
+
+def _gram(rows: Matrix) -> Matrix:
+    """``rows @ rows.T`` at half the work."""
+    upper = ssyrk(1.0, rows.T, trans=True)
+    return np.triu(upper) + np.triu(upper, 1).T
 
 
 def graph_profiles(graph: GeneGraph, config: ProfileConfig) -> GraphProfiles:

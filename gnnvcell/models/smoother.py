@@ -90,9 +90,10 @@ class Smoother(EffectModel):
         self._rows = self._profiles.among(self._train.perturbations)[0]
         genes = self._train.genes
         operator = readout_operator(self._profiles.readout_similarity(genes), self.config.readout_power)
-        operator = torch.eye(len(genes)) + self.config.readout_weight * operator
-        self._message = self._outcomes.residual @ operator
-        self._heard = self._outcomes.measured @ operator
+        operator = operator.mul_(self.config.readout_weight).add_(torch.eye(len(genes)))
+        outcomes = self._outcomes
+        self._message = outcomes.over_genes(outcomes.residual, operator)
+        self._heard = outcomes.over_genes(outcomes.measured, operator)
 
     @property
     def graph(self) -> GeneGraph:

@@ -64,6 +64,20 @@ def test_similarities_are_in_range_and_symmetric(planted_de):
     assert (np.diag(readout) == 0).all()
 
 
+def test_tables_of_fewer_names_are_cut_out_of_those_of_more(planted_de, monkeypatch):
+    names = planted_de.train.perturbations
+    genes = planted_de.train.genes
+    fewer, fewer_genes = names[[5, 2, 9, 2]], genes[[7, 3]]
+    alone, kept = (GraphProfiles(planted_de.graph, ProfileConfig()) for _ in range(2))
+    kept.among(names), kept.readout_similarity(genes)
+    for made in ("of_perturbations", "_add_readout_similarity"):
+        monkeypatch.setattr(kept, made, None)  # nothing is made anew
+    rows, found = kept.among(fewer)
+    np.testing.assert_allclose(found, alone.among(fewer)[1], atol=1e-6)
+    np.testing.assert_allclose(similarities(rows), found, atol=1e-6)
+    np.testing.assert_allclose(kept.readout_similarity(fewer_genes), alone.readout_similarity(fewer_genes), atol=1e-6)
+
+
 def test_profiles_are_made_once_per_content_of_a_graph(planted_de):
     again = planted_de.graph.select(planted_de.graph.relations)
     assert graph_profiles(planted_de.graph, ProfileConfig()) is graph_profiles(again, ProfileConfig())

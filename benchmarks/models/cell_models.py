@@ -55,6 +55,7 @@ JEPA: dict[str, tuple[str, dict[str, Any]]] = {
     "jepa_v02": ("v0.2", PAIRS),
     "jepa_v03": ("v0.3", PAIRS),
     "jepa_graph": ("graph", SETS),
+    "jepa_propagation": ("graph", {**SETS, "measured": "propagation"}),
     "jepa_no_outcomes": ("graph", {**SETS, "measured": None}),
     "jepa_untrained": ("graph", {**SETS, "skip": list(STAGES)}),
 }
@@ -66,6 +67,7 @@ ST_SMALL: dict[str, Any] = {
 ST: dict[str, dict[str, Any]] = {
     "st_graph": {"encoders": ["graph"]},
     "st_field": {"encoders": ["field"]},
+    "st_propagation": {"encoders": ["field"], "field_model": "propagation"},
     "st_state": {"encoders": ["field"], "embedding": "X_state", "gene_decoder": [256, 256]},
 }
 

@@ -11,6 +11,8 @@ from gnnvcell.data.effects import EffectTable
 from gnnvcell.models._solved_messages import RIDGE, SolvedMessages
 from gnnvcell.perturbation import Perturbation
 
+LARGEST_AMPLITUDE = 2.0  # few combinations of weak parts could say anything
+
 
 def parts_of(name: str) -> list[Perturbation]:
     """The perturbations of one target each that a combination is made of; a control is its own only part."""
@@ -31,8 +33,8 @@ class MeasuredParts:
         rows: (context, perturbation of one target) to the row of the training table.
         kernel: (train, train) K + .1 I.
         messages: (train, genes) own and graph messages together.
-        amplitude: of sums: least squares over the training combinations whose parts were measured alone, 1
-            without any.
+        amplitude: of sums: least squares over the training combinations whose parts were measured alone, between 0 and
+            ``LARGEST_AMPLITUDE``; 1 without any.
     """
 
     rows: dict[tuple[str, Perturbation], int]
@@ -61,7 +63,8 @@ class MeasuredParts:
         expected = torch.stack([effects.sum(dim=0) for effects in alone]).numpy()[measured]
         squares = max(float(expected @ expected), float(np.finfo(np.float32).tiny))
         beyond = (train.values[sums] - prior.numpy())[measured]
-        return replace(found, amplitude=float(expected @ beyond) / squares)
+        amplitude = min(max(float(expected @ beyond) / squares, 0.0), LARGEST_AMPLITUDE)
+        return replace(found, amplitude=amplitude)
 
     def beyond_mean(self, context: str, one: Perturbation) -> Float[Tensor, " genes"]:
         """What one target does beyond the mean effect."""

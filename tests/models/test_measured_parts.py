@@ -8,7 +8,7 @@ import torch
 
 from gnnvcell.data.effects import EffectTable
 from gnnvcell.models import Propagation, PropagationConfig, ReadoutConfig
-from gnnvcell.models._measured_parts import MeasuredParts, parts_of
+from gnnvcell.models._measured_parts import LARGEST_AMPLITUDE, MeasuredParts, parts_of
 from gnnvcell.models._outcomes import Outcomes
 from gnnvcell.models._solved_messages import NOISE, OWN_SHARE, RIDGE, SolvedMessages
 from gnnvcell.perturbation import Perturbation
@@ -49,6 +49,14 @@ def test_the_amplitude_of_sums_is_learned_from_combinations_whose_parts_were_mea
     assert unknown.amplitude == 1.0
     elsewhere = table([*alone, *together], ["A", "B", "A+B"], context=["k562", "k562", "rpe1"])
     assert measured_parts(elsewhere, torch.zeros(3, 3)).amplitude == 1.0
+
+
+def test_the_amplitude_of_sums_is_bounded() -> None:
+    alone = [[2.0, 0.0, -1.0, 1.0], [0.0, 2.0, 1.0, -1.0]]
+    others, names = [[0.0] * 4] * 30, ["A", "B", "A+B", *(f"N{i}" for i in range(30))]  # which keep the mean near 0
+    for together, amplitude in ((-2.0, 0.0), (8.0, LARGEST_AMPLITUDE)):
+        train = table([*alone, [together, together, 0.0, 0.0], *others], names)
+        assert measured_parts(train, torch.zeros(33, 33)).amplitude == amplitude
 
 
 def test_parts_keep_what_was_done() -> None:

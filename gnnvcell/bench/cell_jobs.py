@@ -88,7 +88,9 @@ class CellJob:
             cells = task.training_cells(split, group) if isinstance(model, CellModel) else None
             start = time.perf_counter()
             fitted = model.fit(inputs.train if cells is None else cells, graph, seed=split)  # type: ignore[arg-type]
-            prediction = fitted.predict(inputs.perturbations)
+            # A model of cells has seen the control cells of the cell type that is held out, and knows it by name.
+            where = inputs.context if cells is None else task.context
+            prediction = fitted.predict(inputs.perturbations, context=where)  # type: ignore[arg-type]
             seconds += time.perf_counter() - start
             changed = None
             if isinstance(fitted, ChangesCells):

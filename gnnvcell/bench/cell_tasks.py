@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from gnnvcell.bench.cell_jobs import CellTask
 from gnnvcell.bench.cells import format_cells, summarise_cells
@@ -19,7 +20,7 @@ from gnnvcell.data.fields import FieldsConfig
 from gnnvcell.errors import ConfigError, DataError, did_you_mean
 from gnnvcell.files import require_file, sha256_of, write_text
 from gnnvcell.tasks.held_out_cells import HeldOutCells
-from gnnvcell.tasks.held_out_groups import in_folds, leave_one_out, singles_to_doubles
+from gnnvcell.tasks.held_out_groups import all_at_once, in_folds, leave_one_out, singles_to_doubles
 
 
 class CellBenchConfig(Config):
@@ -27,17 +28,18 @@ class CellBenchConfig(Config):
 
     Args:
         protocol: "leave-one-out": each perturbation in turn; "folds": several at a time; "doubles": combinations from
-            all singles.
+            all singles; "context": all perturbations of one cell type, from those of the others.
         folds: of "folds": how many.
         singles_seen: of "doubles": how many of a combination's targets were measured alone.
         splits: draws of disjoint halves of the control cells.
         seed: of the draws.
         min_cells: fewest cells of a perturbation.
         target_sum: what counts are scaled to before log1p; None is the median of the cells' totals.
-        context: the cell type, where the file has several.
+        context: the cell type, where the file has several: the only one that is looked at, or, of "context", the one
+            that is held out.
     """
 
-    protocol: Literal["leave-one-out", "folds", "doubles"] = "leave-one-out"
+    protocol: Literal["leave-one-out", "folds", "doubles", "context"] = "leave-one-out"
     folds: int = 4
     singles_seen: int = 2
     splits: int = 10
@@ -124,19 +126,27 @@ def _read(file: CellFile) -> HeldOutCells:
     Raises:
         DataError: the cells have several cell types and none was chosen, or nothing is there to hold out.
     """
-    config = file.config
-    cells = _of_context(Cells.open(file.path, file.fields, in_memory=True), config.context)
-    counts = np.bincount(cells.code[cells.code >= 0], minlength=len(cells.perturbations))
-    names = cells.perturbations[counts >= config.min_cells].tolist()
-    if not names:
-        raise DataError(f"no perturbation has {config.min_cells} cells", remedy="lower min_cells")
-    if config.protocol == "doubles":
-        groups = singles_to_doubles(names, singles_seen=config.singles_seen)
+    config, held_out = file.config, None
+    cells = Cells.open(file.path, file.fields, in_memory=True)
+    if config.protocol == "context":
+        if config.context is None:
+            raise ConfigError("the cell type to hold out is missing", expected=", ".join(map(str, cells.contexts)))
+        held_out, inside = config.context, cells.context_code == _place_of(config.context, cells)
+        groups = all_at_once(_names(cells, inside, config.min_cells), _names(cells, ~inside, config.min_cells))
     else:
-        groups = in_folds(names, config.folds) if config.protocol == "folds" else leave_one_out(names)
+        if config.context is not None:
+            cells = cells.take_cells(cells.context_code == _place_of(config.context, cells))
+        names = _names(cells, np.ones(len(cells), dtype=bool), config.min_cells)
+        if not names:
+            raise DataError(f"no perturbation has {config.min_cells} cells", remedy="lower min_cells")
+        if config.protocol == "doubles":
+            groups = singles_to_doubles(names, singles_seen=config.singles_seen)
+        else:
+            groups = in_folds(names, config.folds) if config.protocol == "folds" else leave_one_out(names)
     return HeldOutCells(
         cells,
         groups,
+        context=held_out,
         splits=config.splits,
         seed=config.seed,
         min_cells=config.min_cells,
@@ -144,13 +154,18 @@ def _read(file: CellFile) -> HeldOutCells:
     )
 
 
-def _of_context(cells: Cells, context: str | None) -> Cells:
-    if context is None:
-        return cells
+def _names(cells: Cells, inside: NDArray[np.bool_], min_cells: int) -> list[str]:
+    """Perturbations with so many cells in one of the cell types."""
+    of_type = pd.DataFrame({"code": cells.code, "context": cells.context_code})[inside & (cells.code >= 0)]
+    most = of_type.value_counts().groupby("code").max()
+    return cells.perturbations[np.sort(most.index[most >= min_cells].to_numpy(dtype=np.int64))].tolist()
+
+
+def _place_of(context: str, cells: Cells) -> int:
     found = np.flatnonzero(cells.contexts == context)
     if not len(found):
         raise DataError(f"no cell is of the cell type {context!r}", remedy=did_you_mean(context, cells.contexts))
-    return cells.take_cells(cells.context_code == found[0])
+    return int(found[0])
 
 
 def strata_of(task: HeldOutCells, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -94,7 +94,8 @@ def _add_cells(verbs: Any) -> None:
         "--protocol",
         default="leave-one-out",
         metavar="NAME",
-        help="leave-one-out (default), folds, or doubles: combinations from all singles",
+        help="leave-one-out (default), folds, doubles: combinations from all singles, or context: a cell type that is "
+        "held out, from the others",
     )
     verb.add_argument("--folds", type=int, default=4, metavar="N", help="of the protocol folds (default: 4)")
     verb.add_argument("--singles-seen", type=int, default=2, metavar="N", help="doubles: targets measured alone (2)")
@@ -110,7 +111,7 @@ def _add_cells(verbs: Any) -> None:
     verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
     verb.add_argument("--min-cells", type=int, default=100, metavar="N", help="fewest cells (default: 100)")
     verb.add_argument("--target-sum", type=float, metavar="X", help="counts are scaled to this (default: the median)")
-    verb.add_argument("--context", metavar="NAME", help="the cell type, where the file has several")
+    verb.add_argument("--context", metavar="NAME", help="the cell type to look at, or (protocol context) to hold out")
     verb.add_argument("--per-source", action="store_true", help="also score each source of each graph alone")
     verb.add_argument(
         "--groups", nargs="+", default=[], metavar="NAME=A,B", help="further strata beside strong, weak and null"

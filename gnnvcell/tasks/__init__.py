@@ -2,7 +2,7 @@
 
 from gnnvcell.tasks.held_out import TaskInputs
 from gnnvcell.tasks.held_out_cells import HeldOutCells
-from gnnvcell.tasks.held_out_groups import leave_one_out, singles_to_doubles
+from gnnvcell.tasks.held_out_groups import all_at_once, leave_one_out, singles_to_doubles
 from gnnvcell.tasks.predicted_cells import PredictedCells, PredictedCellsConfig
 from gnnvcell.tasks.unseen_effect import EffectScores, UnseenEffect
 from gnnvcell.tasks.unseen_perturbation import Scores, UnseenPerturbation
@@ -16,6 +16,7 @@ __all__ = [
     "TaskInputs",
     "UnseenEffect",
     "UnseenPerturbation",
+    "all_at_once",
     "leave_one_out",
     "singles_to_doubles",
 ]

@@ -39,27 +39,36 @@ class DrawnPairs:
 
     @classmethod
     def drawn(
-        cls, cells: Cells, names: NDArray, controls: NDArray[np.bool_], *, most: int, target_sum: float, seed: int
+        cls,
+        cells: Cells,
+        names: NDArray,
+        perturbed: NDArray[np.bool_],
+        controls: NDArray[np.bool_],
+        *,
+        most: int,
+        target_sum: float,
+        seed: int,
     ) -> "DrawnPairs":
         """Draw cells of some perturbations, and for each a control cell of its batch.
 
         Args:
-            cells: the screen, of one cell type.
+            cells: the screen.
             names: (perturbations,) which of them.
-            controls: (cells,) control cells to draw from, some in every batch.
+            perturbed: (cells,) cells to draw from, of one cell type.
+            controls: (cells,) control cells of that type to draw from, some in every batch.
             most: cells of each perturbation.
             target_sum: what counts are scaled to.
             seed: of the draw.
         """
         rng = np.random.default_rng(seed)
         codes = [cells.perturbation_code(str(name)) for name in names]
-        of_each = [np.flatnonzero(cells.code == code) for code in codes]
-        perturbed = np.concatenate([np.sort(rng.permutation(rows)[:most]) for rows in of_each])
-        control = np.empty_like(perturbed)
-        for batch in np.unique(cells.batch_code[perturbed]).tolist():
-            inside = cells.batch_code[perturbed] == batch
+        of_each = [np.flatnonzero(perturbed & (cells.code == code)) for code in codes]
+        drawn = np.concatenate([np.sort(rng.permutation(rows)[:most]) for rows in of_each])
+        control = np.empty_like(drawn)
+        for batch in np.unique(cells.batch_code[drawn]).tolist():
+            inside = cells.batch_code[drawn] == batch
             control[inside] = rng.choice(np.flatnonzero(controls & (cells.batch_code == batch)), int(inside.sum()))
-        return cls(cells, perturbed, control, target_sum)
+        return cls(cells, drawn, control, target_sum)
 
     @property
     def asked(self) -> AskedPairs:

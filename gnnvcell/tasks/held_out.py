@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gnnvcell.data.effects import EffectTable
+from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import DataError, did_you_mean
 from gnnvcell.perturbation import Perturbation
 
@@ -43,10 +43,12 @@ class TaskInputs:
     Args:
         train: measured effects of the training perturbations, over every readout gene.
         perturbations: (held-out,) names to predict.
+        context: the cell type to predict in, with the expression of its control cells; None: that of training.
     """
 
     train: EffectTable
     perturbations: NDArray
+    context: Context | None = None
 
 
 class HeldOut:

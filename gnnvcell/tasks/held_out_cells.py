@@ -1,4 +1,4 @@
-"""Perturbations of a screen held out in turn, on disjoint halves of the control cells; their truth stays in here."""
+"""Perturbations of a screen, or a cell type, held out on disjoint halves of the controls; the truth stays in here."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,21 +39,25 @@ PAIRS = 64  # most pairs of a perturbation that are looked at
 class HeldOutCells:
     """Effects of cells, predicted for held-out perturbations from those of the others.
 
+    Of a screen in one cell type. Of one in several, a cell type is held out: a model learns from the perturbations of
+    the others, which may be the same ones, and from the control cells of all.
+
     For each of ``splits`` draws the control cells are cut into halves within every batch: training effects are taken
     against one half, the truth against the other. What a control half happens to be is therefore not part of what a
     prediction can share with the truth (shared controls lift the correlation of true nulls).
 
     Args:
         cells: the screen.
-        groups: what is held out together; ``leave_one_out``, ``in_folds`` or ``singles_to_doubles``.
+        groups: what is held out together; ``leave_one_out``, ``in_folds``, ``singles_to_doubles`` or ``all_at_once``.
+        context: the cell type that is held out, where the screen has several.
         splits: draws of the halves.
         seed: of the draws.
         min_cells: perturbations with fewer cells are neither learned from nor predicted.
         target_sum: what counts are scaled to before log1p; None is the median (see ``cell_effects``).
 
     Raises:
-        DataError: fewer than two control cells in a batch that has perturbed cells, names of groups that are not there,
-            or what ``cell_effects`` refuses.
+        DataError: fewer than two control cells in a batch that has perturbed cells, names of groups or a cell type that
+            are not there, several cell types and none held out, or what ``cell_effects`` refuses.
 
     Example:
         >>> task = HeldOutCells(cells, leave_one_out(cells.perturbations), splits=10)  # doctest: +SKIP
@@ -67,18 +71,15 @@ class HeldOutCells:
         cells: Cells,
         groups: Sequence[HeldOutGroup],
         *,
+        context: str | None = None,
         splits: int = 10,
         seed: int = 0,
         min_cells: int = 1,
         target_sum: float | None = COUNTS_PER_CELL,
     ) -> None:
-        if len(cells.contexts) > 1:
-            raise DataError(
-                "held-out cells are of one cell type",
-                found=", ".join(map(str, cells.contexts[:5])),
-                remedy="take one: cells.take_cells(cells.context_code == 0)",
-            )
+        self._inside = _of_context(cells, context)  # (cells,) those of the cell type that is predicted
         self.cells, self.groups, self.target_sum, self.seed = cells, list(groups), target_sum, seed
+        self.context = context
         rng = np.random.default_rng(seed)
         self._train: list[EffectTable] = []
         self._truth: list[EffectTable] = []
@@ -96,13 +97,12 @@ class HeldOutCells:
             self._truth.append(effects(perturbed, second, min_cells))
             some, rest = _halves(cells, perturbed, rng)
             self._halves.append((effects(some, first), effects(rest, second)))
-        known = set(self._train[0].perturbations.tolist())
+        rows = self._train[0]
+        here = rows.contexts == context if context is not None else np.ones(len(rows.contexts), dtype=bool)
+        elsewhere = ~here if context is not None else here
         for group in self.groups:
-            missing = sorted({*group.test, *group.train} - known)
-            if missing:
-                raise DataError(
-                    f"the perturbation {missing[0]!r} has no {min_cells} cells", remedy=did_you_mean(missing[0], known)
-                )
+            for names, table in ((group.test, rows.take(here)), (group.train, rows.take(elsewhere))):
+                _require_names(names, table.perturbations, min_cells)
 
     @property
     def splits(self) -> int:
@@ -116,14 +116,22 @@ class HeldOutCells:
                 yield split, group
 
     def inputs(self, split: int, group: HeldOutGroup) -> TaskInputs:
-        """Training effects against one half of the controls, and the names to predict."""
+        """Training effects against one half of the controls, the names to predict, and the cell type to predict in."""
         train = self._train[split]
-        return TaskInputs(train.take(np.isin(train.perturbations, group.train)), np.array(group.test))
+        where = None if self.context is None else train.context_of(self.context)
+        return TaskInputs(train.take(self._learned(train, group)), np.array(group.test), where)
+
+    def _learned(self, table: EffectTable, group: HeldOutGroup) -> NDArray[np.bool_]:
+        """(rows,) those of training perturbations; of another cell type than the one that is held out."""
+        inside = np.isin(table.perturbations, group.train)
+        return inside if self.context is None else inside & (table.contexts != self.context)
 
     def training_cells(self, split: int, group: HeldOutGroup) -> Cells:
         """The cells behind the training effects of ``inputs``: of training perturbations, and half the controls."""
-        inside = np.append(np.isin(self.cells.perturbations, group.train), [False, False])
-        return self.cells.take_cells(inside[self.cells.code] | self._controls[split])
+        learned = np.append(np.isin(self.cells.perturbations, group.train), [False, False])[self.cells.code]
+        if self.context is not None:
+            learned &= ~self._inside
+        return self.cells.take_cells(learned | self._controls[split])
 
     def evaluate(self, prediction: NamedPrediction, split: int, group: HeldOutGroup) -> pd.DataFrame:
         """One row per held-out perturbation: ``SCORES`` over all genes but its targets.
@@ -148,8 +156,8 @@ class HeldOutCells:
         self, predicted: NDArray[np.float64], truth: EffectTable, split: int, group: HeldOutGroup
     ) -> pd.DataFrame:
         centres = self._centres(split, group)
-        scores = _scored(predicted, _rows(truth, group.test), *centres)
-        ranked = _ranked(predicted, group.test, _rows(truth, self.held_out), *centres)
+        scores = _scored(predicted, self._rows(truth, group.test), *centres)
+        ranked = _ranked(predicted, group.test, self._rows(truth, self.held_out), *centres)
         return scores.assign(**ranked, split=split)
 
     @property
@@ -166,7 +174,8 @@ class HeldOutCells:
         return DrawnPairs.drawn(
             cells,
             np.array(group.test),
-            cells.is_control & ~self._controls[split],
+            self._inside & ~cells.is_control,
+            self._inside & cells.is_control & ~self._controls[split],
             most=PAIRS,
             target_sum=resolved_target_sum(cells, self.target_sum),
             seed=self.seed + split,
@@ -201,20 +210,25 @@ class HeldOutCells:
         found = []
         for split, group in self.runs():
             drawn = self._pairs(split, group)
-            mean = drawn.expression(np.flatnonzero(self._controls[split])).mean(axis=0)
+            mean = drawn.expression(np.flatnonzero(self._inside & self._controls[split])).mean(axis=0)
             after = np.tile(mean, (len(drawn.control), 1))
             perturbed, control = drawn.expression(drawn.perturbed), drawn.expression(drawn.control)
             scores = published_scores(CellPairs(after, perturbed, control, drawn.perturbations))
             found.append(scores.reset_index().assign(split=split))
         return pd.concat(found, ignore_index=True)
 
+    def _rows(self, table: EffectTable, names: Sequence[str]) -> EffectTable:
+        """Some perturbations of a table, in the cell type that is predicted."""
+        here = table if self.context is None else table.take(table.contexts == self.context)
+        return here.take(positions(here.perturbations, np.array(names), "perturbation"))
+
     def _centres(self, split: int, group: HeldOutGroup) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(genes,) mean effect of the training perturbations, against the controls of training and those of the truth.
 
         One centre for both sides would leave the difference of the two halves of the controls in one of them.
         """
-        inside = np.isin(self._train[split].perturbations, group.train)
-        return _mean_effect(self._train[split].take(inside)), _mean_effect(self._truth[split].take(inside))
+        train, truth = self._train[split], self._truth[split]
+        return tuple(_mean_effect(table.take(self._learned(table, group))) for table in (train, truth))  # type: ignore[return-value]
 
     def ceiling(self) -> pd.DataFrame:
         """The scores of one half of a perturbation's cells, against one half of the controls, as a prediction of the
@@ -223,7 +237,7 @@ class HeldOutCells:
         found = []
         for split, group in self.runs():
             first, second = self._halves[split]
-            predicted = _rows(first, group.test).values.astype(np.float64)
+            predicted = self._rows(first, group.test).values.astype(np.float64)
             found.append(self._scored(predicted, second, split, group))
         return pd.concat(found, ignore_index=True)
 
@@ -231,7 +245,7 @@ class HeldOutCells:
         """Held-out perturbation to "strong" (at least 5 differentially expressed genes beside its targets, Mann-Whitney
         with Bonferroni's correction at .05), "weak" (1 to 4) or "null".
         """
-        tests = differential_of_cells(self.cells, min_cells=1)
+        tests = differential_of_cells(self.cells.take_cells(self._inside), min_cells=1)
         found = {}
         outside = targets_left_out(tests.perturbations, tests.genes)
         significant = ((tests.p_value * len(tests.genes) < 0.05) & outside).sum(axis=1)
@@ -252,8 +266,34 @@ def _halves(cells: Cells, inside: NDArray[np.bool_], rng: np.random.Generator) -
     return inside & first, inside & ~first
 
 
-def _rows(table: EffectTable, names: Sequence[str]) -> EffectTable:
-    return table.take(positions(table.perturbations, np.array(names), "perturbation"))
+def _of_context(cells: Cells, context: str | None) -> NDArray[np.bool_]:
+    """(cells,) those of the cell type that is held out, or all of the only one.
+
+    Raises:
+        DataError: there is no such cell type, no other, or several of which none is held out.
+    """
+    names = [str(name) for name in cells.contexts]
+    if context is None and len(names) == 1:
+        return np.ones(len(cells), dtype=bool)
+    if context is None:
+        raise DataError(
+            "the cells are of several cell types, and none is held out",
+            found=", ".join(names[:5]),
+            remedy="name the one to hold out, or take one: cells.take_cells(cells.context_code == 0)",
+        )
+    if context not in names:
+        raise DataError(f"no cell is of the cell type {context!r}", remedy=did_you_mean(context, names))
+    if len(names) == 1:
+        raise DataError(f"{context!r} is the only cell type, and is held out", expected="another one to learn from")
+    return cells.context_code == names.index(context)
+
+
+def _require_names(names: Sequence[str], known: NDArray, min_cells: int) -> None:
+    missing = sorted(set(names) - set(known.tolist()))
+    if missing:
+        raise DataError(
+            f"the perturbation {missing[0]!r} has no {min_cells} cells", remedy=did_you_mean(missing[0], known.tolist())
+        )
 
 
 def _mean_effect(table: EffectTable) -> NDArray[np.float64]:

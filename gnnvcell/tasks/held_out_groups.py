@@ -1,4 +1,4 @@
-"""Which perturbations are held out together: one by one, in folds, or combinations from their singles."""
+"""Which perturbations are held out together: one by one, in folds, combinations from their singles, or all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +29,21 @@ def leave_one_out(names: Sequence[str] | NDArray) -> list[HeldOutGroup]:
         HeldOutGroup((name,), tuple(other for other in targets if not targets[other] & targets[name]))
         for name in targets
     ]
+
+
+def all_at_once(test: Sequence[str] | NDArray, train: Sequence[str] | NDArray) -> list[HeldOutGroup]:
+    """All perturbations of a cell type that is held out, to be predicted from those of the others.
+
+    Args:
+        test: those of the cell type.
+        train: those of the others; the same ones may be among them.
+
+    Raises:
+        DataError: there is none on one of the sides.
+    """
+    if not len(test) or not len(train):
+        raise DataError("no perturbation to hold out, or none to learn from", found=f"{len(test)} and {len(train)}")
+    return [HeldOutGroup(tuple(map(str, test)), tuple(map(str, train)))]
 
 
 def in_folds(names: Sequence[str] | NDArray, folds: int) -> list[HeldOutGroup]:

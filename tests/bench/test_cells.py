@@ -158,6 +158,8 @@ def test_nothing_to_compare_and_unknown_names(task, graphs, tmp_path) -> None:
         ({"config": CellBenchConfig(min_cells=21)}, "no perturbation has 21 cells"),
         ({"config": CellBenchConfig(min_cells=5, context="sin")}, r"no cell is of the cell type 'sin'(.|\n)*sim"),
         ({"config": CellBenchConfig(min_cells=5, protocol="doubles")}, r"no combination has 2 targets(.|\n)*8 singles"),
+        ({"config": CellBenchConfig(min_cells=5, protocol="context")}, r"to hold out is missing(.|\n)*sim"),
+        ({"config": CellBenchConfig(min_cells=5, protocol="context", context="sim")}, "to hold out, or none to learn"),
         ({"groups": {"mine": ["NOWHERE"]}}, "the group 'mine' names 'NOWHERE'"),
         ({"overrides": ["knm.k=3"]}, "the override of 'knm'"),
     ],

@@ -1,6 +1,7 @@
 """Profiles: what each relation of a gene graph says about a gene, as unit vectors whose inner product is similarity."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -131,6 +132,31 @@ class _Annotation:
         return (present @ self.matrix[np.maximum(genes, 0)]).tocsr()
 
 
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """How like each other some perturbations are.
+
+    Args:
+        similarity: (relations, perturbations, perturbations) cosines.
+        profiles: theirs, relation by relation, or those of more perturbations.
+        position: (perturbations,) where they are among those; None: they are those.
+    """
+
+    similarity: Matrix
+    profiles: list[Matrix | sp.csr_matrix]
+    position: NDArray[np.int64] | None = None
+
+    def cut(self, position: NDArray[np.int64]) -> "Likeness":
+        """That of some of them."""
+        outer = position if self.position is None else self.position[position]
+        return Likeness(self.similarity[:, position[:, None], position], self.profiles, outer)
+
+    def to(self, profiles: Sequence[Matrix | sp.csr_matrix]) -> Matrix:
+        """(relations, others, perturbations) similarity of others, by their profiles, to these."""
+        found = similarities(profiles, self.profiles)
+        return found if self.position is None else found[:, :, self.position]
+
+
 class GraphProfiles:
     """Profiles of every relation that touches genes, and the similarities they give.
 
@@ -149,7 +175,7 @@ class GraphProfiles:
         self.graph = graph
         self._readout: dict[str, tuple[str, Matrix]] = {}
         self._mean_readout = _LastTables[Matrix]()
-        self._among = _LastTables[tuple[list[Matrix | sp.csr_matrix], Matrix]]()
+        self._among = _LastTables[Likeness]()
         self._profiles: dict[str, _Diffusion | _Annotation] = {}
         self._neighbours = sp.csr_matrix((graph.num_genes, graph.num_genes), dtype=np.float32)
         for source, relation, destination in graph.etypes:
@@ -191,21 +217,19 @@ class GraphProfiles:
             profiles.append(_unit_rows(mixing @ rows))
         return profiles
 
-    def among(self, perturbations: Sequence[str] | NDArray) -> tuple[list[Matrix | sp.csr_matrix], Matrix]:
-        """Profiles of perturbations and their (relations, perturbations, perturbations) similarity; not to be changed,
-        because the last few are kept.
-        """
+    def among(self, perturbations: Sequence[str] | NDArray) -> "Likeness":
+        """How like each other some perturbations are; not to be changed, because the last few are kept."""
         names = np.asarray(perturbations, dtype=str)
         kept, position = self._among.find(names)
-        if kept is None:
-            rows = self.of_perturbations(names)
-            kept = rows, similarities(rows)
-        elif position is not None:
-            kept = [rows[position] for rows in kept[0]], kept[1][:, position[:, None], position]
-        else:
+        if kept is not None and position is None:
             return kept
-        self._among.keep(names, kept)
-        return kept
+        if kept is None:
+            profiles = self.of_perturbations(names)
+            made = Likeness(similarities(profiles), profiles)
+        else:
+            made = kept.cut(position)
+        self._among.keep(names, made)
+        return made
 
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""

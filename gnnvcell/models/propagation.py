@@ -18,7 +18,7 @@ from gnnvcell.models._context import ExpressionInContext
 from gnnvcell.models._learning import HiddenChannels, Pairs, ReadoutConfig, learn_gated_readout
 from gnnvcell.models._measured_parts import MeasuredParts, parts_of
 from gnnvcell.models._outcomes import Outcomes, check_trainable, perturbation_folds
-from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
+from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles
 from gnnvcell.models._solved_messages import readout_factors
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.evidence import Evidence, column_of
@@ -137,8 +137,8 @@ class Propagation(EffectModel):
         self._profiles = graph_profiles(graph, cfg.profiles)
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         torch.manual_seed(seed)
-        self._rows, among = self._profiles.among(train.perturbations)
-        kernels = self._kernels(torch.from_numpy(among))
+        self._among = self._profiles.among(train.perturbations)
+        kernels = self._kernels(torch.from_numpy(self._among.similarity))
         readouts = _Readouts.of(self._profiles, train.genes, cfg)
         expression = ExpressionInContext.of(train)
         hidden, spread = self._hidden_channels(train, kernels, readouts, expression, seed)
@@ -196,9 +196,9 @@ class Propagation(EffectModel):
         """
         other, fitted = copy(self), self._fitted
         other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
-        other._rows, among = other._profiles.among(fitted.train.perturbations)
+        other._among = other._profiles.among(fitted.train.perturbations)
         readouts = _Readouts.of(other._profiles, fitted.train.genes, self.config)
-        kernels = other._kernels(torch.from_numpy(among))
+        kernels = other._kernels(torch.from_numpy(other._among.similarity))
         messages = readouts.pass_messages(fitted.outcomes, kernels)
         messages.averages.halfway = fitted.messages.averages.halfway
         parts = fitted.parts
@@ -257,7 +257,7 @@ class Propagation(EffectModel):
 
     def _similarity(self, names: NDArray) -> Tensor:
         """(relations, names, train)."""
-        return torch.from_numpy(similarities(self._profiles.of_perturbations(names), self._rows))
+        return torch.from_numpy(self._among.to(self._profiles.of_perturbations(names)))
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, and that of solved messages."""

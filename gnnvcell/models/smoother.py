@@ -14,7 +14,7 @@ from gnnvcell.data.effects import Context, EffectTable
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._outcomes import Outcomes, check_trainable
-from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
+from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.evidence import Evidence, column_of
 
@@ -79,7 +79,7 @@ class Smoother(EffectModel):
         self._profiles = graph_profiles(graph, self.config.profiles)
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         self._pass()
-        among = self._profiles.among(train.perturbations)[1].mean(axis=0)
+        among = self._among.similarity.mean(axis=0)
         np.fill_diagonal(among, 0)
         evidence = torch.from_numpy(among**self.config.power) @ self._heard
         present = evidence[evidence > 0]
@@ -87,7 +87,7 @@ class Smoother(EffectModel):
 
     def _pass(self) -> None:
         """Pass the training outcomes between readout genes, over the graph of the profiles."""
-        self._rows = self._profiles.among(self._train.perturbations)[0]
+        self._among = self._profiles.among(self._train.perturbations)
         genes = self._train.genes
         operator = readout_operator(self._profiles.readout_similarity(genes), self.config.readout_power)
         operator = operator.mul_(self.config.readout_weight).add_(torch.eye(len(genes)))
@@ -134,7 +134,7 @@ class Smoother(EffectModel):
 
     def _near(self, rows: list) -> NDArray[np.float32]:
         """(perturbations, training perturbations) S."""
-        return similarities(rows, self._rows).mean(axis=0) ** self.config.power
+        return self._among.to(rows).mean(axis=0) ** self.config.power
 
 
 def require_targets(known: int, train: EffectTable, graph: GeneGraph) -> None:

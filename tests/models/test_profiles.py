@@ -72,9 +72,12 @@ def test_tables_of_fewer_names_are_cut_out_of_those_of_more(planted_de, monkeypa
     kept.among(names), kept.readout_similarity(genes)
     for made in ("of_perturbations", "_add_readout_similarity"):
         monkeypatch.setattr(kept, made, None)  # nothing is made anew
-    rows, found = kept.among(fewer)
-    np.testing.assert_allclose(found, alone.among(fewer)[1], atol=1e-6)
-    np.testing.assert_allclose(similarities(rows), found, atol=1e-6)
+    others = alone.of_perturbations(names)
+    for asked in (fewer, fewer[[1, 0]]):  # the second is cut out of what was cut out
+        found, expected = kept.among(asked), alone.among(asked)
+        np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
+        np.testing.assert_allclose(found.to(others), expected.to(others), atol=1e-6)
+    assert kept.among(fewer) is kept.among(fewer)
     np.testing.assert_allclose(kept.readout_similarity(fewer_genes), alone.readout_similarity(fewer_genes), atol=1e-6)
 
 

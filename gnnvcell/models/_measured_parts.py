@@ -1,4 +1,4 @@
-"""What was measured in a context, and combinations as sums of their parts."""
+"""What was measured, here or in another context, and combinations as sums of their parts."""
 
 from dataclasses import dataclass, replace
 
@@ -26,11 +26,13 @@ class MeasuredParts:
 
     What training perturbation p does beyond the mean effect mu is the mean of the Gaussian process of
     ``SolvedMessages`` there: what p itself says, and those that are like it, ``sum_q (K + .1 I)[p, q] m[q]`` with m the
-    messages of q. Of a combination these are added, and mu, which also holds what all measured effects share, such as
-    the noise of their controls, counts once.
+    messages of q. In a context where p was not measured it is the same without p's own .1, which no other context
+    shares. Of a combination these are added, and mu, which also holds what all measured effects share, such as the
+    noise of their controls, counts once.
 
     Args:
         rows: (context, perturbation of one target) to the row of the training table.
+        anywhere: perturbation of one target to one of its rows, which K takes for equal.
         kernel: (train, train) K + .1 I.
         messages: (train, genes) own and graph messages together.
         amplitude: of sums: least squares over the training combinations whose parts were measured alone, between 0 and
@@ -38,6 +40,7 @@ class MeasuredParts:
     """
 
     rows: dict[tuple[str, Perturbation], int]
+    anywhere: dict[Perturbation, int]
     kernel: Tensor
     messages: Tensor
     amplitude: float
@@ -50,7 +53,8 @@ class MeasuredParts:
         """Of a table of effects with the mean ``prior``, with the kernel that was solved with."""
         parts, contexts = [parts_of(str(name)) for name in train.perturbations], [str(name) for name in train.contexts]
         rows = {(contexts[row], one[0]): row for row, one in enumerate(parts) if len(one) == 1}
-        found = cls(rows, kernel.clone().fill_diagonal_(1 + RIDGE), solved.own + solved.graph, 1.0)
+        anywhere = {one: row for (_, one), row in rows.items()}
+        found = cls(rows, anywhere, kernel.clone().fill_diagonal_(1 + RIDGE), solved.own + solved.graph, 1.0)
         sums = [
             row
             for row, several in enumerate(parts)
@@ -72,7 +76,12 @@ class MeasuredParts:
 
     def heard(self, context: str, one: Perturbation) -> Float[Tensor, " train"]:
         """How much a measured target listens to each training perturbation, itself among them."""
-        return self.kernel[self.rows[context, one]]
+        if (context, one) in self.rows:
+            return self.kernel[self.rows[context, one]]
+        row = self.anywhere[one]
+        kernel = self.kernel[row].clone()
+        kernel[row] = 1
+        return kernel
 
     def contributions(self, context: str, one: Perturbation, column: int) -> Float[Tensor, " train"]:
         """What each training perturbation brings to the effect of a measured target on one gene."""

@@ -107,12 +107,13 @@ class Propagation(EffectModel):
        ``sigmoid(logit(mu_g) + score)`` for labels and ``mu_g + score`` for effects.
 
     5. Effects, unlike labels, add up: the score of a combination is the sum of those of its parts, and a part that was
-       measured in the cell type hears its own outcome (``MeasuredParts``).
+       measured, in this cell type or in another, is what solved messages say of it (``MeasuredParts``).
 
-    A perturbation that was measured in another cell type is its own nearest neighbour there. The networks learn from
-    blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 2 and 3 (and from the gene
-    means): by a pairwise ranking loss within genes for labels, by squared error for effects. Each block is left out by
-    one of the networks, which are averaged; the gate is what is best for each on the block that it was not trained on.
+    Of labels, a perturbation that was measured in another cell type is its own nearest neighbour. The networks learn
+    from blocks of training perturbations whose outcomes are hidden, in all cell types, from steps 2 and 3 (and from the
+    gene means): by a pairwise ranking loss within genes for labels, by squared error for effects. Each block is left
+    out by one of the networks, which are averaged; the gate is what is best for each on the block that it was not
+    trained on.
 
     Shapes: see ``Prediction``. Units: probability-like score for labels, the table's unit for effects.
 
@@ -138,7 +139,7 @@ class Propagation(EffectModel):
         require_targets(self._profiles.targets(train.perturbations).nnz, train, graph)
         torch.manual_seed(seed)
         self._among = self._profiles.among(train.perturbations)
-        kernels = self._kernels(torch.from_numpy(self._among.similarity))
+        kernels = self._kernels_among(train)
         readouts = _Readouts.of(self._profiles, train.genes, cfg)
         expression = ExpressionInContext.of(train)
         hidden, spread = self._hidden_channels(train, kernels, readouts, expression, seed)
@@ -198,7 +199,7 @@ class Propagation(EffectModel):
         other._profiles = GraphProfiles(graph, self.config.profiles, like=self._profiles)
         other._among = other._profiles.among(fitted.train.perturbations)
         readouts = _Readouts.of(other._profiles, fitted.train.genes, self.config)
-        kernels = other._kernels(torch.from_numpy(other._among.similarity))
+        kernels = other._kernels_among(fitted.train)
         messages = readouts.pass_messages(fitted.outcomes, kernels)
         messages.averages.halfway = fitted.messages.averages.halfway
         parts = fitted.parts
@@ -240,7 +241,7 @@ class Propagation(EffectModel):
         similarity = self._similarity(np.array([name]))  # (relations, 1, train)
         weight = similarity.mean(dim=0)[0] ** MEAN_POWERS[0]
         one, place = Perturbation.parse(name), self._place(context)
-        if fitted.parts is not None and (place, one) in fitted.parts.rows:
+        if fitted.parts is not None and one in fitted.parts.anywhere:
             return fitted.parts.heard(place, one), fitted.parts.contributions(place, one, column)
         heard = weight.nonzero()[:, 0]
         one_less = similarity.repeat(1, len(heard) + 1, 1)
@@ -265,15 +266,25 @@ class Propagation(EffectModel):
         powers = (*MEAN_POWERS, self.config.solved_power)
         return torch.cat([similarity**RELATION_POWER, torch.stack([mean**power for power in powers])])
 
+    def _kernels_among(self, train: EffectTable) -> Tensor:
+        """(kernels, train, train); one perturbation in two contexts is the same to solved messages, whatever the graph
+        knows of it.
+        """
+        kernels = self._kernels(torch.from_numpy(self._among.similarity))
+        if len(train.context_names) > 1:
+            codes = torch.from_numpy(pd.factorize(train.perturbations)[0])
+            kernels[-1][codes[:, None] == codes] = 1
+        return kernels
+
     def _predict(self, names: NDArray, context: Context) -> Prediction:
-        """The gene's prior moved by the messages; of effects, by what was measured here, and by that of all parts."""
+        """The gene's prior moved by the messages; of effects, by what was measured, and by that of all parts."""
         parts = self._fitted.parts
         if parts is None:
             values = self._effects(self._similarity(names), names, context)
         else:
             place, of_name = self._place(context), [parts_of(str(name)) for name in names]
             single = {one: str(one) for several in of_name for one in several}
-            unknown = [one for one in single if (place, one) not in parts.rows]
+            unknown = [one for one in single if one not in parts.anywhere]
             asked = np.array([single[one] for one in unknown], dtype=str)
             heard = self._effects(self._similarity(asked), asked, context) - self._fitted.prior
             beyond = dict(zip(unknown, heard, strict=True))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gnnvcell.data.effects import EffectTable
+from gnnvcell.graphs.controls import permuted
 from gnnvcell.models import Propagation, PropagationConfig, ReadoutConfig
 from gnnvcell.models._measured_parts import LARGEST_AMPLITUDE, MeasuredParts, parts_of
 from gnnvcell.models._outcomes import Outcomes
@@ -122,3 +123,25 @@ def test_folds_of_combinations_only_teach_nothing_and_break_nothing(planted_delt
     pairs = [f"{a}+{b}" for a, b in pairwise(names[2:])]
     found = Propagation(QUICK).fit(renamed(train, [*names[:3], *pairs]), planted_delta.graph).predict(["P0", pairs[0]])
     assert np.isfinite(found.values).all()
+
+
+def test_what_was_measured_in_another_context_is_heard_whatever_the_graph_says(planted_delta) -> None:
+    train, graph = planted_delta.train, permuted(planted_delta.graph, seed=0)
+    rng, some = np.random.default_rng(0), np.arange(2, len(train.perturbations))  # the first two are in "a" only
+    values = np.concatenate([train.values, train.values[some]])
+    values = values + rng.normal(0, 0.1 * train.values.std(), values.shape)
+    both = EffectTable(
+        values, np.concatenate([train.measured, train.measured[some]]),
+        np.concatenate([train.perturbations, train.perturbations[some]]), train.genes, kind="delta",
+        context=["a"] * len(train.perturbations) + ["b"] * len(some),
+    )  # fmt: skip
+    model = Propagation(QUICK).fit(both, graph)
+    first = train.perturbations[:2]
+    for context, r_above in (("a", 0.9), ("b", 0.8)):
+        found = model.predict(first, context=context).values - Outcomes.of(both).gene_mean.numpy()
+        wanted = train.values[:2] - Outcomes.of(both).gene_mean.numpy()
+        for row, measured in enumerate(train.measured[:2]):
+            assert np.corrcoef(found[row][measured], wanted[row][measured])[0, 1] > r_above
+    gene = str(train.genes[-1])
+    heard = model.evidence(str(first[0]), gene, context="b")
+    assert str(heard.perturbations[np.argmax(heard.weight)]) == str(first[0])

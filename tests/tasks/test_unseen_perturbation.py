@@ -36,7 +36,8 @@ def test_inputs_hold_no_truth() -> None:
     inputs = make_task().inputs()
     assert inputs.perturbations.tolist() == ["C", "D"]
     assert inputs.train.perturbations.tolist() == ["A", "B"]
-    assert set(vars(inputs)) == {"train", "perturbations"}
+    assert set(vars(inputs)) == {"train", "perturbations", "context"}
+    assert inputs.context is None
 
 
 def test_scores_follow_names_and_not_positions() -> None:

@@ -156,9 +156,11 @@ def _read(file: CellFile) -> HeldOutCells:
 
 def _names(cells: Cells, inside: NDArray[np.bool_], min_cells: int) -> list[str]:
     """Perturbations with so many cells in one of the cell types."""
-    of_type = pd.DataFrame({"code": cells.code, "context": cells.context_code})[inside & (cells.code >= 0)]
-    most = of_type.value_counts().groupby("code").max()
-    return cells.perturbations[np.sort(most.index[most >= min_cells].to_numpy(dtype=np.int64))].tolist()
+    most = np.zeros(len(cells.perturbations), dtype=np.int64)
+    for code in np.unique(cells.context_code[inside]):
+        of_type = cells.code[inside & (cells.context_code == code) & (cells.code >= 0)]
+        most = np.maximum(most, np.bincount(of_type, minlength=len(most)))
+    return cells.perturbations[most >= min_cells].tolist()
 
 
 def _place_of(context: str, cells: Cells) -> int:

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.linalg.blas import ssyrk
+from scipy.linalg.blas import ssyrk  # pyright: ignore[reportAttributeAccessIssue]  (compiled)
 
 from gnnvcell import keys
 from gnnvcell.config import Config, digest_of
@@ -221,11 +221,11 @@ class GraphProfiles:
         """How like each other some perturbations are; not to be changed, because the last few are kept."""
         names = np.asarray(perturbations, dtype=str)
         kept, position = self._among.find(names)
-        if kept is not None and position is None:
-            return kept
         if kept is None:
             profiles = self.of_perturbations(names)
             made = Likeness(similarities(profiles), profiles)
+        elif position is None:
+            return kept
         else:
             made = kept.cut(position)
         self._among.keep(names, made)

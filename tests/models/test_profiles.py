@@ -69,7 +69,8 @@ def test_tables_of_fewer_names_are_cut_out_of_those_of_more(planted_de, monkeypa
     genes = planted_de.train.genes
     fewer, fewer_genes = names[[5, 2, 9, 2]], genes[[7, 3]]
     alone, kept = (GraphProfiles(planted_de.graph, ProfileConfig()) for _ in range(2))
-    kept.among(names), kept.readout_similarity(genes)
+    kept.among(names)
+    kept.readout_similarity(genes)
     for made in ("of_perturbations", "_add_readout_similarity"):
         monkeypatch.setattr(kept, made, None)  # nothing is made anew
     others = alone.of_perturbations(names)

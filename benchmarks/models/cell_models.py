@@ -76,7 +76,8 @@ def settings_of(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What a model's settings say, beyond the defaults."""
     if arm in JEPA:
         (preset, own), steps = JEPA[arm], arguments.steps
-        stage = {"max_steps": steps, "val_every": max(1, steps // 6), "loggers": [], "optimizer": {"lr": 2e-3}}
+        val_every = max(1, steps // arguments.validations)
+        stage = {"max_steps": steps, "val_every": val_every, "loggers": [], "optimizer": {"lr": 2e-3}}
         stages = {"pretrain": stage, "action": {**stage, "patience": 3}, "decode": {**stage, "patience": 3}}
         preset_settings = JepaConfig.preset(preset, **{**SMALL, **stages, **own})
         return changed(preset_settings.model_dump(mode="json"), JepaConfig().model_dump(mode="json"))
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=[*JEPA, "st_graph", "st_field"], choices=[*JEPA, *ST])
     parser.add_argument("--controls", nargs="*", default=["rewired"])
     parser.add_argument("--steps", type=int, default=200, help="of each stage of a JEPA")
+    parser.add_argument("--validations", type=int, default=6, help="of each stage of a JEPA, beside the first")
     parser.add_argument("--st-steps", type=int, default=400, help="of ST")
     parser.add_argument("--workers", type=int, default=1, help="models at a time")
     parser.add_argument("--out", required=True, help="a folder for each model, and table.md")

@@ -322,6 +322,8 @@ def similarities(
 
 def _gram(rows: Matrix) -> Matrix:
     """``rows @ rows.T`` at half the work."""
+    if not rows.size:  # a relation without edges; BLAS would complain on stdout
+        return np.zeros((len(rows), len(rows)), dtype=np.float32)
     upper = ssyrk(1.0, rows.T, trans=True)
     return np.triu(upper) + np.triu(upper, 1).T
 

@@ -3,6 +3,7 @@ import pytest
 
 from gnnvcell.errors import ModelError
 from gnnvcell.genes import GeneVocab
+from gnnvcell.graphs.controls import empty
 from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._profiles import GraphProfiles, ProfileConfig, graph_profiles, similarities
@@ -80,6 +81,14 @@ def test_tables_of_fewer_names_are_cut_out_of_those_of_more(planted_de, monkeypa
         np.testing.assert_allclose(found.to(others), expected.to(others), atol=1e-6)
     assert kept.among(fewer) is kept.among(fewer)
     np.testing.assert_allclose(kept.readout_similarity(fewer_genes), alone.readout_similarity(fewer_genes), atol=1e-6)
+
+
+def test_a_graph_without_edges_says_that_nothing_is_alike(planted_de, capfd):
+    names = planted_de.train.perturbations
+    found = GraphProfiles(empty(planted_de.graph, seed=0), ProfileConfig()).among(names).similarity
+    assert found.shape[1:] == (len(names), len(names))
+    assert not found.any()
+    assert "SSYRK" not in "".join(capfd.readouterr())
 
 
 def test_profiles_are_made_once_per_content_of_a_graph(planted_de):

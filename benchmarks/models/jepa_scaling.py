@@ -15,34 +15,22 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
 from gnnvcell import keys
 from gnnvcell.files import write_text
-from gnnvcell.genes import GeneVocab
-from gnnvcell.graphs.edges import EdgeTable
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models.jepa import JepaConfig, JepaFacts, JepaNetwork
 from gnnvcell.nn.perturbation_batch import PerturbationBatch
 from gnnvcell.perturbation import Perturbation
+from gnnvcell.testing.random_graph import random_graph
 
 SIZES = (1024, 2048, 4096, 8192, 16384)
 QUADRATIC = 4096  # the largest size that softmax attention is timed at
 RECOMPUTED = 8192  # the smallest size at which recomputed layers are
-EDGES = 25  # of each gene, as STRING has above a confidence of .9 or so
+DEGREE = 25  # as STRING has above a confidence of .9 or so
 SETS, CELLS = 1, 2
 STAGES = ("pretrain", "action")
-
-
-def graph_of(genes: int) -> GeneGraph:
-    rng = np.random.default_rng(0)
-    names = np.array([f"G{i}" for i in range(genes)])
-    pairs = np.unique(np.sort(rng.integers(0, genes, (EDGES * genes // 2, 2)), axis=1), axis=0)
-    src, dst = pairs[pairs[:, 0] < pairs[:, 1]].T
-    weight = np.ones(len(src), np.float32)
-    table = EdgeTable(("gene", "string", "gene"), src, dst, weight, names, names, directed=False)
-    return GeneGraph.from_tables([table], GeneVocab.from_symbols(names, renamings=False), {})
 
 
 def batch_of(graph: GeneGraph, genes: int, device: str) -> dict[str, Any]:
@@ -59,7 +47,7 @@ def batch_of(graph: GeneGraph, genes: int, device: str) -> dict[str, Any]:
 def serve(connection: Any, genes: int, settings: dict[str, Any], device: str) -> None:
     """Make a network, and take a step of a stage for each message; answer with its seconds, or at the end with GiB."""
     torch.set_num_threads(1)
-    graph = graph_of(genes)
+    graph = random_graph(genes, DEGREE)
     network = JepaNetwork(
         JepaConfig.preset("graph", **settings), JepaFacts(list(graph.vocab.symbols), graph.vocab, graph=graph)
     ).to(device)

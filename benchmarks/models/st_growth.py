@@ -13,50 +13,18 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 import torch
 
 from gnnvcell.data import Cells
-from gnnvcell.data.cell_writer import open_writer
-from gnnvcell.genes import GeneVocab
-from gnnvcell.graphs.edges import EdgeTable
-from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models import StateTransition, StateTransitionConfig
+from gnnvcell.testing.random_graph import random_graph
+from gnnvcell.testing.random_screen import write_random_screen
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-GENES, DENSITY, PERTURBATIONS, BATCHES, BLOCK = 500, 0.1, 50, 4, 50_000
-EDGES = 10  # of each gene
+GENES = 500
+SCREEN = {"genes": GENES, "density": 0.1, "perturbations": 50, "batches": 4, "controls": 0.1, "block": 50_000}
+DEGREE = 10
 SETTINGS = {"encoders": ["graph"], "validation": 0.0, "spectral_dim": 16}
-
-
-def make(path: Path, cells: int) -> None:
-    """Random sparse counts; a perturbation silences its gene."""
-    rng = np.random.default_rng(0)
-    names = ["non-targeting", *(f"G{i}" for i in range(PERTURBATIONS))]
-    label = np.where(rng.random(cells) < 0.1, 0, rng.integers(1, PERTURBATIONS + 1, cells))
-    batch = pd.Categorical.from_codes(rng.integers(0, BATCHES, cells), [f"b{i}" for i in range(BATCHES)])
-    obs = pd.DataFrame(
-        {"target_gene": pd.Categorical.from_codes(label, names), "batch": batch},
-        index=pd.Index([str(i) for i in range(cells)]),
-    )
-    with open_writer(path, GENES, compression=None) as writer:
-        for start in range(0, cells, BLOCK):
-            shape = (min(BLOCK, cells - start), GENES)
-            block = sp.random(*shape, density=DENSITY, format="csr", random_state=rng, dtype=np.float32)  # pyright: ignore[reportCallIssue]
-            block.data = np.floor(block.data * 9) + 1
-            writer.append(sp.csr_array(block))
-        writer.finish(obs, pd.DataFrame(index=pd.Index([f"G{i}" for i in range(GENES)])), {})
-
-
-def graph() -> GeneGraph:
-    rng, names = np.random.default_rng(0), np.array([f"G{i}" for i in range(GENES)])
-    pairs = np.unique(np.sort(rng.integers(0, GENES, (EDGES * GENES // 2, 2)), axis=1), axis=0)
-    src, dst = pairs[pairs[:, 0] < pairs[:, 1]].T
-    table = EdgeTable(
-        ("gene", "string", "gene"), src, dst, np.ones(len(src), np.float32), names, names, directed=False
-    )
-    return GeneGraph.from_tables([table], GeneVocab.from_symbols(names, renamings=False), {})
 
 
 def measure(path: str, out: str, results: "multiprocessing.Queue[dict[str, float]]") -> None:
@@ -66,7 +34,9 @@ def measure(path: str, out: str, results: "multiprocessing.Queue[dict[str, float
     cells = Cells.of(ad.read_h5ad(path))
     read = time.perf_counter() - start
     training = {"max_steps": 1_000_000, "max_epochs": 1, "loggers": []}
-    model = StateTransition(StateTransitionConfig.preset("tiny", **SETTINGS, training=training), graph=graph())
+    model = StateTransition(
+        StateTransitionConfig.preset("tiny", **SETTINGS, training=training), graph=random_graph(GENES, DEGREE)
+    )
     model.fit(cells.take_cells(np.arange(SIZES[0])), out_dir=f"{out}_first")  # what is loaded once is loaded here
     start = time.perf_counter()
     model.fit(cells, out_dir=out)
@@ -89,7 +59,7 @@ def main() -> None:
     for size in given.sizes:
         path = given.folder / f"{size}.h5ad"
         if not path.exists():
-            make(path, size)
+            write_random_screen(path, size, **SCREEN)
         results = context.Queue()
         process = context.Process(target=measure, args=(str(path), str(given.folder / f"run{size}"), results))
         process.start()

@@ -14,36 +14,15 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from gnnvcell.data import Cells
 from gnnvcell.data.cell_sets import CellSetConfig, CellSets, open_stream
-from gnnvcell.data.cell_writer import open_writer
+from gnnvcell.testing.random_screen import write_random_screen
 
-GENES, DENSITY, PERTURBATIONS, BATCHES, BLOCK = 2000, 0.05, 200, 10, 20_000
+GENES = 2000
+SCREEN = {"genes": GENES, "density": 0.05, "perturbations": 200, "batches": 10, "controls": 0.05, "block": 20_000}
 SUBSET = tuple(f"G{i}" for i in range(0, GENES, 2))
 ROUNDS = 5
-
-
-def make(path: Path, cells: int) -> None:
-    rng = np.random.default_rng(0)
-    names = np.array(["non-targeting", *(f"G{i}" for i in range(PERTURBATIONS))], dtype=object)
-    label = np.where(rng.random(cells) < 0.05, 0, rng.integers(1, PERTURBATIONS + 1, cells))
-    obs = pd.DataFrame(
-        {
-            "target_gene": pd.Categorical.from_codes(label, list(names)),
-            "batch": pd.Categorical.from_codes(rng.integers(0, BATCHES, cells), [f"b{i}" for i in range(BATCHES)]),
-        },
-        index=pd.Index([str(i) for i in range(cells)]),
-    )
-    with open_writer(path, GENES, compression=None) as writer:
-        for start in range(0, cells, BLOCK):
-            shape = (min(BLOCK, cells - start), GENES)
-            block = sp.random(*shape, density=DENSITY, format="csr", random_state=rng, dtype=np.float32)  # pyright: ignore[reportCallIssue]
-            block.data = np.floor(block.data * 9) + 1
-            writer.append(sp.csr_array(block))
-        writer.finish(obs, pd.DataFrame(index=pd.Index([f"G{i}" for i in range(GENES)])), {})
 
 
 def rate(read: Callable[[], int]) -> float:
@@ -78,15 +57,13 @@ def main() -> None:
     parser.add_argument("--stream-only", action="store_true")
     arguments = parser.parse_args()
     if arguments.make:
-        make(arguments.path, arguments.make)
+        write_random_screen(arguments.path, arguments.make, **SCREEN)
     if arguments.stream_only:
         found = rate(lambda: streamed(arguments.path, 1 << 60))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"streamed whole: {found:,.0f} cells/s, peak memory {peak:.2f} GiB")
         return
-    sets = CellSets(
-        Cells.open(arguments.path).take_cells(np.arange(100_000)), CellSetConfig(set_size=64, genes=SUBSET)
-    )
+    sets = CellSets(Cells.open(arguments.path).take_cells(np.arange(100_000)), CellSetConfig(set_size=64, genes=SUBSET))
     batches = [np.arange(i, i + 16) for i in range(0, len(sets) - 16, 16)]
     sets.take(batches[0])
     readers: dict[str, Callable[[], int]] = {

@@ -131,11 +131,11 @@ def _read(file: CellFile) -> HeldOutCells:
     if config.protocol == "context":
         if config.context is None:
             raise ConfigError("the cell type to hold out is missing", expected=", ".join(map(str, cells.contexts)))
-        held_out, inside = config.context, cells.context_code == _place_of(config.context, cells)
+        held_out, inside = config.context, cells.context_code == cells.context_position(config.context)
         groups = all_at_once(_names(cells, inside, config.min_cells), _names(cells, ~inside, config.min_cells))
     else:
         if config.context is not None:
-            cells = cells.take_cells(cells.context_code == _place_of(config.context, cells))
+            cells = cells.take_cells(cells.context_code == cells.context_position(config.context))
         names = _names(cells, np.ones(len(cells), dtype=bool), config.min_cells)
         if not names:
             raise DataError(f"no perturbation has {config.min_cells} cells", remedy="lower min_cells")
@@ -161,13 +161,6 @@ def _names(cells: Cells, inside: NDArray[np.bool_], min_cells: int) -> list[str]
         of_type = cells.code[inside & (cells.context_code == code) & (cells.code >= 0)]
         most = np.maximum(most, np.bincount(of_type, minlength=len(most)))
     return cells.perturbations[most >= min_cells].tolist()
-
-
-def _place_of(context: str, cells: Cells) -> int:
-    found = np.flatnonzero(cells.contexts == context)
-    if not len(found):
-        raise DataError(f"no cell is of the cell type {context!r}", remedy=did_you_mean(context, cells.contexts))
-    return int(found[0])
 
 
 def strata_of(task: HeldOutCells, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -191,6 +191,17 @@ class Cells:
                 return position
         raise DataError(f"no cell has the perturbation {name!r}", remedy=did_you_mean(name, self.perturbations))
 
+    def context_position(self, name: str) -> int:
+        """Position of a cell type in ``contexts``.
+
+        Raises:
+            DataError: no cell is of it (with the nearest).
+        """
+        found = np.flatnonzero(self.contexts == name)
+        if not len(found):
+            raise DataError(f"no cell is of the cell type {name!r}", remedy=did_you_mean(name, self.contexts))
+        return int(found[0])
+
     def take(self, rows: NDArray | Sequence[int]) -> sp.csr_array:
         """Values of some cells, (rows, genes) float32 CSR, in any order and with repeats."""
         rows = np.asarray(rows)

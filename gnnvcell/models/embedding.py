@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
 
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._by_digest import GraphByDigest
@@ -37,8 +38,6 @@ def spectral_embedding(graph: GeneGraph, dim: int, *, max_term_genes: int = 1500
 
 @lru_cache(maxsize=_KEPT)
 def _embedding_of(keyed: GraphByDigest, dim: int, max_term_genes: int) -> NDArray[np.float32]:
-    from sklearn.utils.extmath import randomized_svd  # a second that models without embeddings need not wait for
-
     graph = keyed.graph
     blocks = [_block(graph, relation, max_term_genes) for relation in require_gene_relations(graph, "an embedding")]
     matrix = sp.csr_matrix(sp.hstack(blocks))

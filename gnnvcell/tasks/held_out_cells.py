@@ -227,8 +227,8 @@ class HeldOutCells:
 
         One centre for both sides would leave the difference of the two halves of the controls in one of them.
         """
-        train, truth = self._train[split], self._truth[split]
-        return tuple(_mean_effect(table.take(self._learned(table, group))) for table in (train, truth))  # type: ignore[return-value]
+        inside = self._learned(self._train[split], group)
+        return _mean_effect(self._train[split].take(inside)), _mean_effect(self._truth[split].take(inside))
 
     def ceiling(self) -> pd.DataFrame:
         """The scores of one half of a perturbation's cells, against one half of the controls, as a prediction of the
@@ -281,11 +281,10 @@ def _of_context(cells: Cells, context: str | None) -> NDArray[np.bool_]:
             found=", ".join(names[:5]),
             remedy="name the one to hold out, or take one: cells.take_cells(cells.context_code == 0)",
         )
-    if context not in names:
-        raise DataError(f"no cell is of the cell type {context!r}", remedy=did_you_mean(context, names))
+    position = cells.context_position(context)
     if len(names) == 1:
         raise DataError(f"{context!r} is the only cell type, and is held out", expected="another one to learn from")
-    return cells.context_code == names.index(context)
+    return cells.context_code == position
 
 
 def _require_names(names: Sequence[str], known: NDArray, min_cells: int) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from sklearn.ensemble import RandomForestRegressor
 
 from gnnvcell.config import Config
 from gnnvcell.data.effects import Context, EffectTable
@@ -46,8 +47,6 @@ class RandomForest(EffectModel):
     uses_seed = True
 
     def _fit(self, train: EffectTable, graph: GeneGraph, seed: int) -> None:
-        from sklearn.ensemble import RandomForestRegressor  # a second that other models need not wait for
-
         self._genes = train.genes
         self._data = Embedded.of(train, graph, self.config.dim, self.config.max_term_genes)
         scores, self._directions = latent(self._data.residual, self.config.factors)

@@ -1,7 +1,7 @@
 """Profiles: what each relation of a gene graph says about a gene, as unit vectors whose inner product is similarity."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -31,6 +31,7 @@ _ROWS_AT_ONCE = 512
 _READOUT_KEPT = 2500  # readout genes whose similarities are kept: 25 MB a relation
 _MEAN_KEPT = 6000  # readout genes whose mean similarity is kept: 144 MB a table
 _TABLES_KEPT = 4  # whose similarities are kept: a benchmark fits several models and seeds on each before the next graph
+_BETWEEN_KEPT = 2**24  # similarities of others that are kept: 64 MB
 _GRAPHS_KEPT = 2  # a benchmark fits several tables on one graph before it goes on to the next
 
 
@@ -140,21 +141,18 @@ class Likeness:
         similarity: (relations, perturbations, perturbations) cosines.
         profiles: theirs, relation by relation, or those of more perturbations.
         position: (perturbations,) where they are among those; None: they are those.
+        others: similarities of the last few others to those, for the models that are asked of the same ones in turn.
     """
 
     similarity: Matrix
     profiles: list[Matrix | sp.csr_matrix]
     position: NDArray[np.int64] | None = None
+    others: "_LastTables[Matrix]" = field(default_factory=lambda: _LastTables[Matrix]())
 
     def cut(self, position: NDArray[np.int64]) -> "Likeness":
         """That of some of them."""
         outer = position if self.position is None else self.position[position]
-        return Likeness(self.similarity[:, position[:, None], position], self.profiles, outer)
-
-    def to(self, profiles: Sequence[Matrix | sp.csr_matrix]) -> Matrix:
-        """(relations, others, perturbations) similarity of others, by their profiles, to these."""
-        found = similarities(profiles, self.profiles)
-        return found if self.position is None else found[:, :, self.position]
+        return Likeness(self.similarity[:, position[:, None], position], self.profiles, outer, self.others)
 
 
 class GraphProfiles:
@@ -230,6 +228,18 @@ class GraphProfiles:
             made = kept.cut(position)
         self._among.keep(names, made)
         return made
+
+    def between(self, perturbations: Sequence[str] | NDArray, known: Likeness) -> Matrix:
+        """(relations, perturbations, known) similarity to known ones; not to be changed, as ``among``."""
+        names = np.asarray(perturbations, dtype=str)
+        found, position = known.others.find(names)
+        if found is None:
+            found = similarities(self.of_perturbations(names), known.profiles)
+            if found.size <= _BETWEEN_KEPT:
+                known.others.keep(names, found)
+        elif position is not None:
+            found = found[:, position]
+        return found if known.position is None else found[:, :, known.position]
 
     def readout_similarity(self, names: Sequence[str] | NDArray) -> Matrix:
         """(genes, genes) mean over relations of the cosine between readout genes; zero diagonal."""

@@ -258,7 +258,7 @@ class Propagation(EffectModel):
 
     def _similarity(self, names: NDArray) -> Tensor:
         """(relations, names, train)."""
-        return torch.from_numpy(self._among.to(self._profiles.of_perturbations(names)))
+        return torch.from_numpy(self._profiles.between(names, self._among))
 
     def _kernels(self, similarity: Tensor) -> Tensor:
         """(kernels, left, right): each relation squared, the mean to fixed powers, and that of solved messages."""

@@ -118,7 +118,7 @@ class Smoother(EffectModel):
             ModelError: the gene is no readout gene.
         """
         column = column_of(gene, self._train.genes)
-        near = self._near(self._profiles.of_perturbations(np.array([perturbation])))[0]
+        near = self._near(np.array([perturbation]))[0]
         weight = near / max(float(near @ self._heard[:, column].numpy()) + self._halfway, 1e-30)
         outcome = self._message[:, column].numpy()
         base = float(self._outcomes.gene_mean[column])
@@ -126,15 +126,15 @@ class Smoother(EffectModel):
 
     def _predict(self, names: NDArray, context: Context) -> Prediction:
         """The gene's mean plus the shrunken average of the messages."""
-        near = torch.from_numpy(self._near(self._profiles.of_perturbations(names)))
+        near = torch.from_numpy(self._near(names))
         evidence = (near @ self._heard + self._halfway).clamp_min(torch.finfo(torch.float32).tiny)
         answer = self._outcomes.gene_mean + (near @ self._message) / evidence
         support = self._profiles.support(names, self._train.perturbations)
         return Prediction(answer.numpy(), names, self._train.genes, support)
 
-    def _near(self, rows: list) -> NDArray[np.float32]:
+    def _near(self, names: NDArray) -> NDArray[np.float32]:
         """(perturbations, training perturbations) S."""
-        return self._among.to(rows).mean(axis=0) ** self.config.power
+        return self._profiles.between(names, self._among).mean(axis=0) ** self.config.power
 
 
 def require_targets(known: int, train: EffectTable, graph: GeneGraph) -> None:

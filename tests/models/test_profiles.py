@@ -70,15 +70,18 @@ def test_tables_of_fewer_names_are_cut_out_of_those_of_more(planted_de, monkeypa
     genes = planted_de.train.genes
     fewer, fewer_genes = names[[5, 2, 9, 2]], genes[[7, 3]]
     alone, kept = (GraphProfiles(planted_de.graph, ProfileConfig()) for _ in range(2))
-    kept.among(names)
+    others = planted_de.test.perturbations
+    kept.between(others, kept.among(names))
     kept.readout_similarity(genes)
     for made in ("of_perturbations", "_add_readout_similarity"):
         monkeypatch.setattr(kept, made, None)  # nothing is made anew
-    others = alone.of_perturbations(names)
     for asked in (fewer, fewer[[1, 0]]):  # the second is cut out of what was cut out
         found, expected = kept.among(asked), alone.among(asked)
         np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
-        np.testing.assert_allclose(found.to(others), expected.to(others), atol=1e-6)
+        for some in (others, others[[3, 1, 3]]):
+            to_known, wanted = kept.between(some, found), alone.between(some, expected)
+            assert to_known.shape == (len(kept.relations), len(some), len(asked))
+            np.testing.assert_allclose(to_known, wanted, atol=1e-6)
     assert kept.among(fewer) is kept.among(fewer)
     np.testing.assert_allclose(kept.readout_similarity(fewer_genes), alone.readout_similarity(fewer_genes), atol=1e-6)
 

@@ -18,14 +18,13 @@ from gnnvcell.errors import ModelError
 from gnnvcell.graphs.deleting import same_edges
 from gnnvcell.graphs.gene_graph import GeneGraph
 from gnnvcell.models._by_digest import GraphByDigest
-from gnnvcell.models.relations import links, tfidf_rows, unit_rows
+from gnnvcell.models.relations import SPECIFIC_TERM_GENES, links, tfidf_rows, unit_rows
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.ops import Adjacency
 from gnnvcell.ops.diffusion import personalised_pagerank, transition_weights
 
 Matrix = NDArray[np.float32]
 T = TypeVar("T")
-SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
 _SEEDS_AT_ONCE, _MANY_SEEDS = 256, 32
 _ROWS_AT_ONCE = 512
 _READOUT_KEPT = 2500  # readout genes whose similarities are kept: 25 MB a relation

@@ -7,6 +7,8 @@ from gnnvcell import keys
 from gnnvcell.errors import ModelError
 from gnnvcell.graphs.gene_graph import GeneGraph
 
+SPECIFIC_TERM_GENES = 100  # genes that share a term of at most this size count as neighbours
+
 
 def gene_relations(graph: GeneGraph) -> list[str]:
     """Relations that start at a gene: gene-gene ones and those from genes to terms, pathways or compounds."""

@@ -131,8 +131,7 @@ def test_evidence_of_propagation_is_what_goes_without_it(world):
     assert not found.additive
     assert found.weight.sum() == pytest.approx(1, abs=1e-5)
     # By hand: the similarity of the first one set to 0.
-    rows = model._profiles.of_perturbations(np.array([target]))
-    deaf = model._among.to(rows)
+    deaf = model._profiles.between(np.array([target]), model._among)
     deaf[:, :, train.perturbations.tolist().index(found.perturbations[0])] = 0
     less = model._effects(torch.from_numpy(deaf), np.array([target]), model._context(None))[0, 3]
     whole = model.predict([target]).values[0, 3]

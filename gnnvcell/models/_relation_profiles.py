@@ -49,13 +49,13 @@ class Alike:
 
     Args:
         similarity: (perturbations, perturbations) cosines.
-        rows: their profiles, or those of more perturbations.
+        rows: their profiles, or those of more perturbations; dense ones, most of the memory, in half precision.
         position: (perturbations,) where they are among those; None: they are those.
         others: similarities of the last few others to those.
     """
 
     similarity: Matrix
-    rows: Rows
+    rows: NDArray[np.float16] | sp.csr_matrix
     position: NDArray[np.int64] | None = None
     others: LastTables[Matrix] = field(default_factory=lambda: LastTables[Matrix](_TABLES_KEPT))
 
@@ -95,7 +95,7 @@ class RelationProfiles:
             return kept
         if kept is None:
             rows = self.of_targets(targets())
-            made = Alike(cosines(rows), rows)
+            made = Alike(cosines(rows), rows if sp.issparse(rows) else np.asarray(rows, dtype=np.float16))
         else:
             made = kept.cut(position)
         self._among.keep(names, made)
@@ -105,7 +105,8 @@ class RelationProfiles:
         """(perturbations, known) similarity to known perturbations; not to be changed."""
         found, position = known.others.find(names)
         if found is None:
-            found = cosines(self.of_targets(targets()), known.rows)
+            rows = known.rows if sp.issparse(known.rows) else np.asarray(known.rows, dtype=np.float32)
+            found = cosines(self.of_targets(targets()), rows)
             if found.size <= _BETWEEN_KEPT:
                 known.others.keep(names, found)
         elif position is not None:

@@ -91,11 +91,11 @@ class RelationProfiles:
     def among(self, names: NDArray, targets: Callable[[], sp.csr_matrix]) -> Alike:
         """How like each other perturbations are; not to be changed."""
         kept, position = self._among.find(names)
-        if kept is not None and position is None:
-            return kept
         if kept is None:
             rows = self.of_targets(targets())
-            made = Alike(cosines(rows), rows if sp.issparse(rows) else np.asarray(rows, dtype=np.float16))
+            made = Alike(cosines(rows), rows.astype(np.float16) if isinstance(rows, np.ndarray) else rows)
+        elif position is None:
+            return kept
         else:
             made = kept.cut(position)
         self._among.keep(names, made)
@@ -105,7 +105,7 @@ class RelationProfiles:
         """(perturbations, known) similarity to known perturbations; not to be changed."""
         found, position = known.others.find(names)
         if found is None:
-            rows = known.rows if sp.issparse(known.rows) else np.asarray(known.rows, dtype=np.float32)
+            rows = known.rows.astype(np.float32) if isinstance(known.rows, np.ndarray) else known.rows
             found = cosines(self.of_targets(targets()), rows)
             if found.size <= _BETWEEN_KEPT:
                 known.others.keep(names, found)
@@ -125,10 +125,8 @@ class RelationProfiles:
         if kept is not None:
             total += kept if position is None else kept[position[:, None], position]
             return
-        rows, said = self.short(genes), total
-        if len(names) <= _READOUT_KEPT:
-            said = np.zeros_like(total)
-            self._readouts.keep(names, said)
+        rows = self.short(genes)
+        said = np.zeros_like(total) if len(names) <= _READOUT_KEPT else total
         for start in range(0, len(names), _ROWS_AT_ONCE):  # what is above the diagonal; the rest is the same
             part = slice(start, start + _ROWS_AT_ONCE)
             block = (rows[part] @ rows[start:].T).toarray()
@@ -136,6 +134,7 @@ class RelationProfiles:
             said[start + _ROWS_AT_ONCE :, part] += block[:, _ROWS_AT_ONCE:].T
         if said is not total:
             total += said
+            self._readouts.keep(names, said)
 
 
 class Diffusion(RelationProfiles):

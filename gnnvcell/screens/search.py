@@ -186,9 +186,10 @@ def _by_gradient(space: _Space, score: Objective, how: SearchConfig, progress: b
     best, reached, rows = z.detach()[0].clone(), -float("inf"), []
     for step in tqdm(range(how.gradient_steps), desc="searching", unit="step", disable=None if progress else True):
         scores = score(z)
-        rows.append((step + 1, float(scores.max()), float(scores.mean())))
+        seen = scores.detach()
+        rows.append((step + 1, float(seen.max()), float(seen.mean())))
         if rows[-1][1] > reached:
-            best, reached = z.detach()[int(scores.argmax())].clone(), rows[-1][1]
+            best, reached = z.detach()[int(seen.argmax())].clone(), rows[-1][1]
         (z.grad,) = torch.autograd.grad(-scores.sum(), [z])
         optimizer.step()
         with torch.no_grad():

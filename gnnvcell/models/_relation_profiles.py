@@ -1,5 +1,6 @@
 """What one relation of a gene graph says about a gene, as unit vectors whose inner product is similarity."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from scipy.linalg.blas import ssyrk  # pyright: ignore[reportAttributeAccessIssu
 
 from gnnvcell.config import Config
 from gnnvcell.models._last_tables import LastTables
-from gnnvcell.models.relations import SPECIFIC_TERM_GENES, tfidf_rows, unit_rows
+from gnnvcell.models.relations import specific_terms, tfidf_rows, unit_rows
 from gnnvcell.ops import Adjacency
 from gnnvcell.ops.diffusion import personalised_pagerank, transition_weights
 
@@ -65,7 +66,7 @@ class Alike:
         return Alike(self.similarity[position[:, None], position], self.rows, outer, self.others)
 
 
-class RelationProfiles:
+class RelationProfiles(ABC):
     """Profiles of the genes in one relation, and the similarities they give, which are kept for the last few tables.
 
     ``targets`` is a function without arguments that makes the (perturbations, genes) target matrix.
@@ -75,13 +76,13 @@ class RelationProfiles:
         self._among = LastTables[Alike](_TABLES_KEPT)
         self._readouts = LastTables[Matrix](_READOUTS_KEPT)
 
+    @abstractmethod
     def rows(self, genes: NDArray[np.int64]) -> Rows:
         """(genes, features) profiles of unit norm; zero for -1 and for genes that are not in the relation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
         """(genes, features) profiles with their largest entries only, of unit norm."""
-        raise NotImplementedError
 
     def of_targets(self, targets: sp.csr_matrix) -> Rows:
         """(perturbations, features) unit profiles: the mean over targets, normalised again."""
@@ -211,7 +212,7 @@ class Annotation(RelationProfiles):
         super().__init__()
         genes_of = np.diff(incidence.tocsc().indptr)
         self.matrix = tfidf_rows(incidence[:, genes_of >= 2], max_term_genes=config.max_term_genes)
-        self.specific: sp.csr_matrix = incidence[:, (genes_of >= 2) & (genes_of <= SPECIFIC_TERM_GENES)]
+        self.specific = specific_terms(incidence)
 
     def rows(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
         """(genes, terms) profiles; zero for -1 and for genes without a term."""

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from gnnvcell.graphs.gene_graph import GeneGraph
-from gnnvcell.models.relations import SPECIFIC_TERM_GENES, is_gene_gene, links, require_gene_relations
+from gnnvcell.models.relations import is_gene_gene, links, require_gene_relations, specific_terms
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.perturbation import Perturbation
 
@@ -18,8 +18,8 @@ def measured_neighbours(
     """Number of measured perturbations with a target next to a target of each perturbation, in any gene-gene relation.
 
     In a graph that links no genes to genes, those are next to each other that share a term of at most
-    ``SPECIFIC_TERM_GENES`` genes. A perturbation is not its own neighbour, even where it was measured; one target in
-    common makes no neighbour.
+    ``relations.SPECIFIC_TERM_GENES`` genes. A perturbation is not its own neighbour, even where it was measured; one
+    target in common makes no neighbour.
 
     Args:
         graph: the gene graph.
@@ -55,8 +55,7 @@ def _next_to_each_other(graph: GeneGraph, genes: NDArray) -> sp.csr_matrix:
     if between:
         return near
     for relation in relations:
-        terms = sp.csr_matrix(graph.adjacency(relation) != 0, dtype=np.float32)
-        terms = terms[:, np.diff(terms.tocsc().indptr) <= SPECIFIC_TERM_GENES]
+        terms = sp.csr_matrix(specific_terms(graph.adjacency(relation)) != 0, dtype=np.float32)
         near = near + terms[genes] @ terms.T
     shared = near.tocoo()
     other = shared.col != genes[shared.row]

@@ -48,6 +48,12 @@ def tfidf_rows(membership: sp.csr_matrix, *, max_term_genes: int | None = None) 
     return unit_rows(weighted)
 
 
+def specific_terms(membership: sp.csr_matrix) -> sp.csr_matrix:
+    """(genes, terms) weights of the terms that 2 to ``SPECIFIC_TERM_GENES`` genes share."""
+    size = np.diff(membership.tocsc().indptr)
+    return membership[:, (size >= 2) & (size <= SPECIFIC_TERM_GENES)]
+
+
 def unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
     """The matrix with every non-empty row scaled to unit length."""
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())

@@ -259,7 +259,4 @@ def _joined(parts: Sequence[tuple[MessageSums, int]]) -> MessageSums:
 
 def gene_features(outcomes: Outcomes, kind: str) -> Tensor:
     """(genes, 2) half the prior and the log number of measurements, both about 0."""
-    prior = outcomes.prior(kind)
-    if kind == "delta":
-        prior = prior / prior.std().clamp_min(1e-6)
-    return torch.stack([prior / 2, torch.log1p(outcomes.gene_count) - np.log1p(30.0)], dim=1).float()
+    return torch.stack([outcomes.prior(kind) / 2, torch.log1p(outcomes.gene_count) - np.log1p(30.0)], dim=1).float()

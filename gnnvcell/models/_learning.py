@@ -121,7 +121,7 @@ class HiddenChannels:
         pairs: what was measured.
         fold: (pairs,) which block of perturbations was hidden.
         base: channels of the linear part.
-        kind: of the effects.
+        kind: of the labels.
     """
 
     channels: Tensor
@@ -132,15 +132,10 @@ class HiddenChannels:
     kind: str
 
 
-def learn_gated_readout(
-    hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator
-) -> tuple[OutcomeReadout, float]:
-    """A readout for each fold, trained on the others, and the gate at which each does best on its own.
-
-    Returns:
-        The readouts as members of one, and the unit of its score.
+def learn_gated_readout(hidden: HiddenChannels, config: ReadoutConfig, rng: np.random.Generator) -> OutcomeReadout:
+    """A readout for each fold, trained on the others, as members of one, and the gate at which each does best on its
+    own.
     """
-    unit = hidden.pairs.unit(hidden.kind)
     linear, change = torch.zeros(len(hidden.fold)), torch.zeros(len(hidden.fold))
     readouts, own_folds = [], []
     for fold in hidden.fold.unique():
@@ -151,16 +146,9 @@ def learn_gated_readout(
         readouts.append(readout)
         own_folds.append(Objective(hidden.pairs, hidden.kind, own))
     joined = OutcomeReadout.joined(readouts)
-    if hidden.kind == "delta":
-        joined.gate.fill_(_least_squares(change, hidden.pairs.effect / unit - linear).clamp(0, 1))
-    else:
-        best = [_best_gate(linear, change, objective, rng) for objective in own_folds if objective.usable]
-        joined.gate.fill_(float(np.mean(best)) if best else 0.0)
-    return joined, unit
-
-
-def _least_squares(value: Tensor, wanted: Tensor) -> Tensor:
-    return (value @ wanted) / (value @ value).clamp_min(torch.finfo(torch.float32).tiny)
+    best = [_best_gate(linear, change, objective, rng) for objective in own_folds if objective.usable]
+    joined.gate.fill_(float(np.mean(best)) if best else 0.0)
+    return joined
 
 
 def _best_gate(linear: Tensor, change: Tensor, objective: Objective, rng: np.random.Generator) -> float:
@@ -181,8 +169,6 @@ def learn_readout(
     channels, features = hidden.channels, hidden.features
     readout = OutcomeReadout(channels.shape[1], features.shape[1], base=hidden.base, hidden=config.hidden)
     objective = Objective(hidden.pairs, hidden.kind, which)
-    if hidden.kind == "delta":
-        _start_at_least_squares(readout, channels[which], objective.effect[which])
     readout.eval()
     if not objective.usable or config.epochs == 0:
         return readout
@@ -204,8 +190,3 @@ def learn_readout(
             schedule.step()
     readout.eval()
     return readout
-
-
-def _start_at_least_squares(readout: OutcomeReadout, channels: Tensor, effect: Tensor) -> None:
-    with torch.no_grad():
-        readout.scale.fill_(_least_squares(channels[:, readout.base].mean(dim=1), effect))

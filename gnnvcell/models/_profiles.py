@@ -22,7 +22,7 @@ from gnnvcell.models._relation_profiles import (
     RelationProfiles,
     Rows,
 )
-from gnnvcell.models.relations import links
+from gnnvcell.models.relations import links, unit_rows
 from gnnvcell.models.targets import target_matrix
 
 _MEAN_KEPT = 6000  # readout genes whose mean similarity is kept: 144 MB a table
@@ -97,6 +97,16 @@ class GraphProfiles:
         """Per relation the (perturbations, features) unit profile: the mean over targets, normalised again."""
         targets = self.targets(perturbations)
         return [profile.of_targets(targets) for profile in self._profiles.values()]
+
+    def side_by_side(self, perturbations: Sequence[str] | NDArray) -> sp.csr_matrix:
+        """(perturbations, columns) the largest entries of all profiles; relations are as long as each other together.
+
+        A column is a node or term of one relation, the same one in all graphs of the same nodes and relations.
+        """
+        targets = self.targets(perturbations)
+        genes = np.unique(targets.indices).astype(np.int64)
+        found = [unit_rows(targets[:, genes] @ profile.everywhere(genes)) for profile in self._profiles.values()]
+        return sp.csr_matrix(sp.hstack(found) / np.float32(len(found) ** 0.5))
 
     def among(self, perturbations: Sequence[str] | NDArray) -> Likeness:
         """How like each other some perturbations are."""

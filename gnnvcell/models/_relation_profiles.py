@@ -84,6 +84,10 @@ class RelationProfiles(ABC):
     def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
         """(genes, features) profiles with their largest entries only, of unit norm."""
 
+    @abstractmethod
+    def everywhere(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
+        """(genes, nodes of the graph) ``short`` with a column for every node that an edge could lead to."""
+
     def of_targets(self, targets: sp.csr_matrix) -> Rows:
         """(perturbations, features) unit profiles: the mean over targets, normalised again."""
         genes = np.unique(targets.indices).astype(np.int64)
@@ -202,6 +206,13 @@ class Diffusion(RelationProfiles):
         return sp.csr_matrix((value, (row, column)), shape=(len(genes), len(self.nodes)), dtype=np.float32)
 
 
+    def everywhere(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
+        """(genes, genes of the graph) the same with a column for every gene of the graph."""
+        found = self.short(genes)
+        found.eliminate_zeros()
+        return sp.csr_matrix((found.data, self.nodes[found.indices], found.indptr), shape=(len(genes), len(self.local)))
+
+
 class Annotation(RelationProfiles):
     """Tf-idf of a gene-term relation (``tfidf_rows``) over terms of 2 to ``max_term_genes`` genes.
 
@@ -211,7 +222,9 @@ class Annotation(RelationProfiles):
     def __init__(self, incidence: sp.csr_matrix, config: ProfileConfig) -> None:
         super().__init__()
         genes_of = np.diff(incidence.tocsc().indptr)
-        self.matrix = tfidf_rows(incidence[:, genes_of >= 2], max_term_genes=config.max_term_genes)
+        self.terms = np.flatnonzero(genes_of >= 2)
+        self.matrix = tfidf_rows(incidence[:, self.terms], max_term_genes=config.max_term_genes)
+        self.all_terms = len(genes_of)
         self.specific = specific_terms(incidence)
 
     def rows(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
@@ -222,6 +235,11 @@ class Annotation(RelationProfiles):
     def short(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
         """The same: they are short as they are."""
         return self.rows(genes)
+
+    def everywhere(self, genes: NDArray[np.int64]) -> sp.csr_matrix:
+        """(genes, terms of the graph) the same with a column for every term of the graph."""
+        found = self.rows(genes)
+        return sp.csr_matrix((found.data, self.terms[found.indices], found.indptr), shape=(len(genes), self.all_terms))
 
 
 def cosines(left: Rows, right: Rows | None = None) -> Matrix:

@@ -126,6 +126,11 @@ class EffectModel(ABC):
         self._train_perturbations = frozenset(table.perturbations.tolist())
         return self
 
+    @classmethod
+    def heeds_seed(cls, config: Config, train: EffectTable) -> bool:
+        """Whether another seed gives another model of these effects."""
+        return cls.uses_seed
+
     @property
     def training_perturbations(self) -> frozenset[str]:
         """Names of the perturbations that the model learned from; none before it was fitted."""

@@ -158,27 +158,25 @@ def test_joined_readouts_are_the_members_of_one():
     torch.testing.assert_close(OutcomeReadout.joined(readouts)(channels, features), expected)
 
 
-def hidden_channels(effect: Callable[[torch.Tensor], torch.Tensor], kind: str) -> HiddenChannels:
+def hidden_channels(effect: Callable[[torch.Tensor], torch.Tensor]) -> HiddenChannels:
     """40 genes under 50 hidden perturbations of 5 folds; the first channel is the linear part, the second is not."""
     row, gene = (part.flatten() for part in torch.meshgrid(torch.arange(50), torch.arange(40), indexing="ij"))
     fold = row % 5
     torch.manual_seed(1)
     channels = torch.randn(len(row), 2)
-    label = effect(channels) if kind == "delta" else (effect(channels) > 0).float()
-    pairs = Pairs(row, gene, label, gene + 40 * fold)
-    return HiddenChannels(channels, torch.zeros(len(row), 1), pairs, fold, torch.tensor([0]), kind)
+    pairs = Pairs(row, gene, (effect(channels) > 0).float(), gene + 40 * fold)
+    return HiddenChannels(channels, torch.zeros(len(row), 1), pairs, fold, torch.tensor([0]), "de")
 
 
-@pytest.mark.parametrize("kind", ["de", "delta"])
-def test_the_gate_opens_for_a_network_that_helps_and_not_for_one_that_learns_noise(kind):
+def test_the_gate_opens_for_a_network_that_helps_and_not_for_one_that_learns_noise():
     config = ReadoutConfig(hidden=4, epochs=30, lr=1e-2, batch_pairs=256)
-    helpful = hidden_channels(lambda x: x[:, 0] + 2 * x[:, 1].square() - 2, kind)
+    helpful = hidden_channels(lambda x: x[:, 0] + 2 * x[:, 1].square() - 2)
     noise = torch.randn(2000, generator=torch.Generator().manual_seed(3))
-    useless = hidden_channels(lambda x: x[:, 0] + 10 * noise, kind)
+    useless = hidden_channels(lambda x: x[:, 0] + 10 * noise)
 
     def gate(hidden: HiddenChannels) -> float:
         seeds = (np.random.default_rng(seed) for seed in range(4))
-        return float(np.mean([learn_gated_readout(hidden, config, rng)[0].gate.item() for rng in seeds]))
+        return float(np.mean([learn_gated_readout(hidden, config, rng).gate.item() for rng in seeds]))
 
     assert gate(helpful) > 0.9
     assert gate(useless) < 0.5
@@ -187,7 +185,7 @@ def test_the_gate_opens_for_a_network_that_helps_and_not_for_one_that_learns_noi
 def test_a_readout_is_not_trained_on_its_own_fold():
     """Labels of one fold that are turned round change all readouts but the fold's own."""
     config, rng = ReadoutConfig(epochs=2, hidden=4), np.random.default_rng
-    before = hidden_channels(lambda x: x[:, 0], "de")
+    before = hidden_channels(lambda x: x[:, 0])
     effect = torch.where(before.fold == 2, 1 - before.pairs.effect, before.pairs.effect)
     after = replace(before, pairs=replace(before.pairs, effect=effect))
     kept = []
@@ -204,16 +202,15 @@ def test_a_readout_is_not_trained_on_its_own_fold():
 @pytest.mark.parametrize("steps", [1, 9, 10, 11])
 def test_few_steps_are_enough(steps):
     """The schedule of the learning rate has no shortest length."""
-    whole = hidden_channels(lambda x: x[:, 0], "delta")
+    whole = hidden_channels(lambda x: x[:, 0])
     config = ReadoutConfig(epochs=steps, batch_pairs=4096)
-    readout = learn_readout(whole, torch.arange(3), config, np.random.default_rng(0))
+    readout = learn_readout(whole, torch.arange(0, 2000, 40)[:3], config, np.random.default_rng(0))
     assert readout.first.isfinite().all()
 
 
 def test_nothing_to_compare_closes_the_gate():
-    hidden = hidden_channels(lambda x: torch.ones(len(x)), "de")
-    readout, unit = learn_gated_readout(hidden, ReadoutConfig(), np.random.default_rng(0))
-    assert (float(readout.gate), unit) == (0.0, 1.0)
+    hidden = hidden_channels(lambda x: torch.ones(len(x)))
+    assert float(learn_gated_readout(hidden, ReadoutConfig(), np.random.default_rng(0)).gate) == 0
 
 
 def test_nearness_of_a_perturbation_that_no_relation_knows_is_zero():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from gnnvcell.data import EffectTable
-from gnnvcell.models import GeneMean, GeneMeanConfig, Knn, KnnConfig, Ridge, RidgeConfig
+from gnnvcell.models import GeneMean, GeneMeanConfig, Knn, KnnConfig, Propagation, Ridge, RidgeConfig
 from gnnvcell.models.targets import target_matrix
 from gnnvcell.models.uncertainty.residuals import residuals_of
 
-STATED = {"gene_mean": GeneMean, "knn": Knn, "ridge": Ridge}
+STATED = {"gene_mean": GeneMean, "knn": Knn, "ridge": Ridge, "propagation": Propagation}
 
 
 def test_gene_mean_by_hand(planted_delta) -> None:

@@ -17,6 +17,7 @@ from gnnvcell.models import (
     SourcePropagation,
     SourcePropagationConfig,
 )
+from gnnvcell.models._label_propagation import LabelPropagation
 
 QUICK = PropagationConfig(readout=ReadoutConfig(epochs=2, hidden=4))
 
@@ -31,7 +32,7 @@ def world(tmp_path_factory):
 MODELS = {
     "knn": lambda: Knn(),
     "smoother": lambda: Smoother(),
-    "propagation": lambda: Propagation(QUICK),
+    "propagation": lambda: Propagation(),
     "source_propagation": lambda: SourcePropagation(SourcePropagationConfig(dim=8, epochs=5)),
 }
 
@@ -110,7 +111,7 @@ def test_a_refit_gives_what_the_edited_graph_gives(world, name):
     np.testing.assert_allclose(edited.predict(names).values, refitted.predict(names).values, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["knn", "smoother"])
+@pytest.mark.parametrize("name", ["knn", "smoother", "propagation"])
 def test_evidence_adds_up(world, name):
     table, graph = world
     model = MODELS[name]().fit(table.of_split("train"), graph)
@@ -122,18 +123,19 @@ def test_evidence_adds_up(world, name):
     assert (np.diff(np.abs(found.contribution)) <= 1e-9).all()
 
 
-def test_evidence_of_propagation_is_what_goes_without_it(world):
-    table, graph = world
-    train = table.of_split("train")
-    model = Propagation(QUICK).fit(train, graph)
-    target, gene = str(table.of_split("test").perturbations[0]), str(table.genes[3])
+def test_evidence_of_labels_is_what_goes_without_it(planted_de):
+    train = planted_de.train
+    model = Propagation(QUICK).fit(train, planted_de.graph)
+    target, gene = str(planted_de.test.perturbations[0]), str(train.genes[3])
     found = model.evidence(target, gene)
     assert not found.additive
     assert found.weight.sum() == pytest.approx(1, abs=1e-5)
     # By hand: the similarity of the first one set to 0.
-    deaf = model._profiles.between(np.array([target]), model._among)
+    fitted = model._fitted
+    assert isinstance(fitted, LabelPropagation)
+    deaf = fitted.profiles.between(np.array([target]), fitted.among)
     deaf[:, :, train.perturbations.tolist().index(found.perturbations[0])] = 0
-    less = model._effects(torch.from_numpy(deaf), np.array([target]), model._context(None))[0, 3]
+    less = fitted.scores(torch.from_numpy(deaf), np.array([target]), model._context(None))[0, 3]
     whole = model.predict([target]).values[0, 3]
     assert found.contribution[0] == pytest.approx(whole - float(less), abs=1e-6)
 

@@ -37,7 +37,7 @@ class EnsembleConfig(Config):
         members: how many.
         vary: what differs between members: "seed", or "perturbations": each learns from a draw of them, without
             replacement, because a table names each once. By default the seed, for models that heed it
-            (``uses_seed``), and perturbations for the others.
+            (``heeds_seed``), and perturbations for the others.
         share: of the training perturbations in a draw.
     """
 
@@ -91,20 +91,13 @@ class Ensemble:
         self.config = config or EnsembleConfig()
         registry: Any = CELL_MODELS if self.config.model in CELL_MODELS else MODELS
         self._kind: type[EffectModel] | type[CellModel] = registry.get(self.config.model)
-        if self.config.vary == "seed" and not self._kind.uses_seed:
-            raise ConfigError(
-                f"members of {self.config.model!r} would all be the same: it ignores the seed",
-                remedy='vary = "perturbations"',
-            )
+        self.vary: str = self.config.vary or ("seed" if self._kind.uses_seed else "perturbations")
+        if self.vary == "seed" and not self._kind.uses_seed:
+            raise self._all_the_same()
         self._settings = self._kind.config_class.parse(self.config.settings, where=self.config.model)
         self.members: list[EffectPredictor] = []
         self.learned: Learned | None = None
         self.variance_factor = 1.0
-
-    @property
-    def vary(self) -> str:
-        """What differs between members: "seed" or "perturbations"."""
-        return self.config.vary or ("seed" if self._kind.uses_seed else "perturbations")
 
     @classmethod
     def of(cls, members: Sequence[EffectModel | CellModel]) -> "Ensemble":
@@ -149,14 +142,15 @@ class Ensemble:
             progress: a bar on stderr.
 
         Raises:
-            ConfigError: ``out_dir`` of models that keep no runs, one that holds another ensemble or anything else, or
-                one to be begun where there is one.
+            ConfigError: members that would all be the same, ``out_dir`` of models that keep no runs, one that holds
+                another ensemble or anything else, or one to be begun where there is one.
             ModelError, DataError: as of the model's ``fit``.
         """
         of_cells = issubclass(self._kind, CellModel)
         data: Any = train
         if of_cells or not isinstance(train, EffectTable):
             data = as_cells(train) if of_cells else cell_effects(as_cells(train))  # type: ignore[arg-type]
+        self._choose_vary(data)
         folder = None if out_dir is None else self._claim(Path(out_dir), data, seed, resume)
         names = sorted(set(data.perturbations.tolist()))
         most = self._drawn_number(names)
@@ -175,6 +169,19 @@ class Ensemble:
                 self.members.append(self._kept_member(folder / f"member-{k}", part, graph, own_seed, progress))
         self.learned = None if of_cells else Learned(data, graph, seed)
         return self
+
+    def _choose_vary(self, data: Any) -> None:
+        """What differs between members of a model that may not heed the seed for these effects."""
+        if issubclass(self._kind, EffectModel) and not self._kind.heeds_seed(self._settings, data):
+            if self.config.vary == "seed":
+                raise self._all_the_same()
+            self.vary = "perturbations"
+
+    def _all_the_same(self) -> ConfigError:
+        return ConfigError(
+            f"members of {self.config.model!r} would all be the same: it ignores the seed",
+            remedy='vary = "perturbations"',
+        )
 
     def _drawn_number(self, names: Sequence[str]) -> int:
         """Training perturbations of a member."""

@@ -63,19 +63,28 @@ class TestVariance:
 
 
 class TestFitting:
-    def test_members_by_seed_are_the_models_of_these_seeds(self, planted_delta) -> None:
-        data = planted_delta
+    def test_members_by_seed_are_the_models_of_these_seeds(self, planted_de) -> None:
+        data = planted_de
         config = EnsembleConfig(model="propagation", settings=QUICK, members=2)
         ensemble = Ensemble(config).fit(data.train, data.graph, seed=3)
         assert ensemble.vary == "seed"
         model = MODELS.get("propagation")
-        names = [*NAMES, str(data.test.perturbations[0])]  # the others were measured, and no seed changes that
+        names = [*NAMES, str(data.test.perturbations[0])]
         alone = model(model.config_class.parse(QUICK)).fit(data.train, data.graph, seed=4).predict(names)
         assert (ensemble.members[1].predict(names).values == alone.values).all()
         found = ensemble.predict(names)
         assert found.spread is not None
         assert (found.spread[-1] > 0).any()
         assert (found.support == alone.support).all()
+
+    def test_effects_that_no_seed_changes_get_draws(self, planted_delta) -> None:
+        data = planted_delta
+        ensemble = Ensemble(EnsembleConfig(model="propagation", members=2)).fit(data.train, data.graph)
+        assert ensemble.vary == "perturbations"
+        drawn = EnsembleConfig(model="propagation", settings={"variances": {"rows": 20}}, members=2)
+        assert Ensemble(drawn).fit(data.train, data.graph).vary == "seed"
+        with pytest.raises(ConfigError, match="would all be the same"):
+            Ensemble(EnsembleConfig(model="propagation", vary="seed")).fit(data.train, data.graph)
 
     def test_models_that_ignore_seeds_get_draws(self, planted_delta) -> None:
         data = planted_delta

@@ -21,6 +21,8 @@ from gnnvcell.bench.store import RunStore
 from gnnvcell.errors import ConfigError, GnnvcellError
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# A process goes through many graphs: glibc gives the memory of the last one back, and does not keep it in pieces.
+_GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**22), "MALLOC_TRIM_THRESHOLD_": str(2**24)}
 _DONE, _IDLE, _FAILED = "done", "idle", "failed"
 _ORPHANED = 1
 
@@ -70,7 +72,7 @@ def _started(make: Callable[[], Sequence[Job]], folder: Path, number: int) -> It
     context = get_context("spawn")  # forked processes inherit threads that do not survive it
     workers, connections = [], []
     try:
-        with _one_thread():
+        with _environment():
             for _ in range(number):
                 here, there = context.Pipe()
                 worker = context.Process(target=_work, args=(there, make, folder))
@@ -87,10 +89,11 @@ def _started(make: Callable[[], Sequence[Job]], folder: Path, number: int) -> It
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _environment() -> Iterator[None]:
     """Libraries read these variables when they are loaded, so they must be there before a process begins."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    wanted = dict.fromkeys(ONE_THREAD, "1") | _GIVEN_BACK
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
     sizes = np.array([rows / max(float(np.trace(share)), _TINY) for share in shares]) * _START
 
     def against(kernel: Matrix) -> tuple[Matrix, Matrix]:
-        precise = np.linalg.inv(kernel)
+        precise: Matrix = np.linalg.inv(kernel)
         return precise @ scaled @ precise, precise
 
     for _ in range(SCALE_STEPS):
@@ -86,8 +86,8 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
         edge = edge * np.sqrt(np.maximum(wanted, 0) / np.maximum(given, _TINY))
         sizes = sizes * _ratios(others, *found)
         sizes[-1] = max(sizes[-1], _SMALLEST)
-    mean, near, own, noise = (float(size) * unit for size in sizes)
-    return Variances(mean, edge * unit, near, own, noise), likelihood
+    of_mean, of_near, of_own, noise = (float(size) * unit for size in sizes)
+    return Variances(of_mean, edge * unit, of_near, of_own, noise), likelihood
 
 
 def _ratios(shares: tuple[Matrix, ...], explained: Matrix, precise: Matrix) -> Matrix:

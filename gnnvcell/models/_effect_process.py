@@ -109,7 +109,7 @@ class EffectProcess:
         self.train, self.profiles = train, profiles
         self.expression = ExpressionInContext.of(train)
         self.parts = Parts.of(profiles, train.perturbations)
-        count = np.bincount(self.parts.edges.indices, minlength=self.parts.edges.shape[1])
+        count = np.diff(self.parts.edges.tocsc().indptr)
         self.columns = np.flatnonzero(count >= 2)  # an edge of one part says nothing of others
         rows = np.arange(train.shape[0])
         if len(rows) > config.rows:
@@ -138,7 +138,7 @@ class EffectProcess:
         """The messages: what each training perturbation tells others of every gene."""
         train = self.train
         self._hits = self._hits_of(self.amplitudes, train)
-        self._weighted = (self._edges(self.parts) @ sp.diags(self.variances.edge)).tocsr()
+        self._weighted = self._weighted_edges(self.parts)
         kernel = self.covariance(self.parts, self._hits)
         kernel[np.diag_indices(len(kernel))] += self.variances.noise
         factor = cho_factor(kernel, lower=True)
@@ -155,6 +155,9 @@ class EffectProcess:
             edges = edges.copy()
             edges.data = np.minimum(edges.data, largest[edges.indices])
         return edges
+
+    def _weighted_edges(self, parts: Parts) -> sp.csr_matrix:
+        return sp.csr_matrix(self._edges(parts) @ sp.diags(self.variances.edge))
 
     def _near(self, parts: Parts) -> Matrix:
         """(parts, training parts) squared cosines of the profiles: the product of every two edges that both have."""
@@ -191,14 +194,14 @@ class EffectProcess:
 
     def _variance(self, parts: Parts, hits: sp.csr_matrix) -> Matrix:
         """(names,) variances of perturbations, without noise: of all pairs of their parts."""
-        weighted = (self._edges(parts) @ sp.diags(self.variances.edge)).tocsr()
+        edges, weighted = self._edges(parts), self._weighted_edges(parts)
         count = np.diff(hits.indptr)
         found = np.full(len(count), self.variances.mean)
         for first, second in product(range(count.max(initial=0)), repeat=2):
             rows = np.flatnonzero(count > max(first, second))
             left, right = hits.indptr[rows] + first, hits.indptr[rows] + second
             one, other = hits.indices[left], hits.indices[right]
-            alike = _row_products(self._edges(parts), weighted, one, other)
+            alike = _row_products(edges, weighted, one, other)
             alike += self.variances.near * _row_products(parts.edges, parts.edges, one, other) ** 2
             alike += self.variances.own * (first == second)
             found[rows] += hits.data[left] * hits.data[right] * alike

@@ -9,7 +9,6 @@ from pydantic import Field
 from gnnvcell.config import Config
 
 Matrix = NDArray[np.float64]
-SCALE_STEPS = 30  # that fit the five sizes before edges differ
 _START = (0.1, 0.3, 0.2, 0.15, 0.15)  # shares of the mean square of an effect: mean, edges, near, own, noise
 _SMALLEST = 1e-4  # noise, as such a share
 _TINY = 1e-12
@@ -19,7 +18,7 @@ class VarianceConfig(Config):
     """How the variances of edges are learned.
 
     Args:
-        steps: of the fit in which edges differ; it starts where all are equal, and few steps keep them near that.
+        steps: of the fit; it starts where all edges are equal, and few steps keep them near that.
         rows: most perturbations that are learned from; of more, so many are drawn.
     """
 
@@ -51,8 +50,8 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
 
     With ``A = K^-1 S K^-1``, S the gram matrix, each step multiplies every variance by
     ``sqrt(tr(A M) / tr(K^-1 M))``, M the variance's own matrix: the fixed points are those of the likelihood
-    [Hunter and Lange 2004 call such steps minorise-maximise]. First the five sizes are fitted, one for all edges, then
-    every edge for ``steps`` steps.
+    [Hunter and Lange 2004 call such steps minorise-maximise]. At first all edges have one variance, and each kind of
+    variance a fixed share of the effects.
 
     Args:
         profile: (rows, columns) F: edges of each row's targets, >= 0.
@@ -62,29 +61,23 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
         steps: see ``VarianceConfig``.
 
     Returns:
-        The variances, and the log likelihood per gene of the five sizes, less a constant of the effects.
+        The variances, and the log likelihood per gene of those at first, less a constant of the effects.
     """
     rows = len(gram)
     unit = float(np.trace(gram)) / rows or 1.0
     scaled = gram / unit
     shares = np.ones((rows, rows)), profile @ profile.T, near, hits @ hits.T, np.eye(rows)
-    sizes = np.array([rows / max(float(np.trace(share)), _TINY) for share in shares]) * _START
-
-    def against(kernel: Matrix) -> tuple[Matrix, Matrix]:
-        precise: Matrix = np.linalg.inv(kernel)
-        return precise @ scaled @ precise, precise
-
-    for _ in range(SCALE_STEPS):
-        sizes = sizes * _ratios(shares, *against(np.tensordot(sizes, np.stack(shares), 1)))
-        sizes[-1] = max(sizes[-1], _SMALLEST)
+    traces = np.array([float(np.trace(share)) for share in shares])
+    sizes = np.divide(np.array(_START) * rows, traces, out=np.zeros(len(shares)), where=traces > 0)
     kernel = np.tensordot(sizes, np.stack(shares), 1)
     likelihood = -0.5 * float(np.linalg.slogdet(kernel)[1] + np.trace(np.linalg.solve(kernel, scaled)))
     edge, sizes, others = np.full(profile.shape[1], sizes[1]), np.delete(sizes, 1), (shares[0], *shares[2:])
     for _ in range(steps):
-        found = against((profile * edge) @ profile.T + np.tensordot(sizes, np.stack(others), 1))
-        wanted, given = (np.einsum("it,it->t", profile, part @ profile) for part in found)
+        precise = np.linalg.inv((profile * edge) @ profile.T + np.tensordot(sizes, np.stack(others), 1))
+        explained = precise @ scaled @ precise
+        wanted, given = (np.einsum("it,it->t", profile, part @ profile) for part in (explained, precise))
         edge = edge * np.sqrt(np.maximum(wanted, 0) / np.maximum(given, _TINY))
-        sizes = sizes * _ratios(others, *found)
+        sizes = sizes * _ratios(others, explained, precise)
         sizes[-1] = max(sizes[-1], _SMALLEST)
     of_mean, of_near, of_own, noise = (float(size) * unit for size in sizes)
     return Variances(of_mean, edge * unit, of_near, of_own, noise), likelihood

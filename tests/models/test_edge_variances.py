@@ -45,7 +45,7 @@ def test_every_step_raises_the_likelihood(screen) -> None:
     assert (np.diff(given) > 0).all()
     unit = np.trace(gram) / 40
     _, likelihood = learn_variances(profile, NOTHING, hits, gram, 3)
-    assert likelihood == pytest.approx(given[0] + 20 * np.log(unit))  # that of the five sizes
+    assert likelihood == pytest.approx(given[0] + 20 * np.log(unit))  # that of the first variances
 
 
 def test_what_repeats_of_a_target_share_is_told_from_noise() -> None:

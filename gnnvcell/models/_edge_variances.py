@@ -73,7 +73,8 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
     likelihood = -0.5 * float(np.linalg.slogdet(kernel)[1] + np.trace(np.linalg.solve(kernel, scaled)))
     edge, sizes, others = np.full(profile.shape[1], sizes[1]), np.delete(sizes, 1), (shares[0], *shares[2:])
     for _ in range(steps):
-        precise = np.linalg.inv((profile * edge) @ profile.T + np.tensordot(sizes, np.stack(others), 1))
+        kernel = (profile * edge) @ profile.T + np.tensordot(sizes, np.stack(others), 1)
+        precise = np.linalg.inv(kernel).astype(np.float64, copy=False)
         explained = precise @ scaled @ precise
         wanted, given = (np.einsum("it,it->t", profile, part @ profile) for part in (explained, precise))
         edge = edge * np.sqrt(np.maximum(wanted, 0) / np.maximum(given, _TINY))

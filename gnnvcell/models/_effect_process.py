@@ -137,6 +137,8 @@ class EffectProcess:
     def _solve(self) -> None:
         """The messages: what each training perturbation tells others of every gene."""
         train = self.train
+        self._known_edges = sp.csr_matrix(self.parts.edges[:, self.columns])
+        self._largest = self._known_edges.max(axis=0).toarray()[0]
         self._hits = self._hits_of(self.amplitudes, train)
         self._weighted = self._weighted_edges(self.parts)
         kernel = self.covariance(self.parts, self._hits)
@@ -149,11 +151,10 @@ class EffectProcess:
 
     def _edges(self, parts: Parts) -> sp.csr_matrix:
         """(parts, columns) edges, none larger than the largest of a part that was learned from."""
-        edges = parts.edges[:, self.columns].tocsr()
-        if parts is not self.parts:
-            largest = self.parts.edges[:, self.columns].max(axis=0).toarray()[0]
-            edges = edges.copy()
-            edges.data = np.minimum(edges.data, largest[edges.indices])
+        if parts is self.parts:
+            return self._known_edges
+        edges = sp.csr_matrix(parts.edges[:, self.columns])
+        edges.data = np.minimum(edges.data, self._largest[edges.indices])
         return edges
 
     def _weighted_edges(self, parts: Parts) -> sp.csr_matrix:

@@ -200,11 +200,10 @@ class PassedMessages:
         averages: channels of all kernels but the last, of which the last two are the mean similarity to the powers 2
             and 4.
         solved: those of the last kernel.
-        solution: what they are made of.
     """
 
-    def __init__(self, averages: ChannelMaker, solved: ChannelMaker, solution: SolvedMessages) -> None:
-        self.averages, self.solved, self.solution = averages, solved, solution
+    def __init__(self, averages: ChannelMaker, solved: ChannelMaker) -> None:
+        self.averages, self.solved = averages, solved
         self.nearness = Nearness(averages.messages.own.shape[1])
 
     @classmethod
@@ -226,7 +225,7 @@ class PassedMessages:
         correlation = residual_correlation(outcomes.over_perturbations(kernels[-3], outcomes.residual))
         averages = ChannelMaker(pass_over_readouts(outcomes, operator, correlation), kernels[:-1])
         solved = SolvedMessages.of(outcomes, kernels[-1].clone().fill_diagonal_(1), factors)
-        return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]), solved)
+        return cls(averages, ChannelMaker(pass_solved(outcomes, solved, correlation), kernels[-1:]))
 
     @property
     def halfway(self) -> Float[Tensor, "kernels sides"]:
@@ -258,5 +257,5 @@ def _joined(parts: Sequence[tuple[MessageSums, int]]) -> MessageSums:
 
 
 def gene_features(outcomes: Outcomes, kind: str) -> Tensor:
-    """(genes, 2) half the prior and the log number of measurements, both about 0."""
+    """(genes, 2) half the prior log odds and the log number of measurements, both about 0."""
     return torch.stack([outcomes.prior(kind) / 2, torch.log1p(outcomes.gene_count) - np.log1p(30.0)], dim=1).float()

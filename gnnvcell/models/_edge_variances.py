@@ -76,8 +76,7 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
         kernel = (profile * edge) @ profile.T + np.tensordot(sizes, np.stack(others), 1)
         precise = np.linalg.inv(kernel).astype(np.float64, copy=False)
         explained = precise @ scaled @ precise
-        wanted, given = (np.einsum("it,it->t", profile, part @ profile) for part in (explained, precise))
-        edge = edge * np.sqrt(np.maximum(wanted, 0) / np.maximum(given, _TINY))
+        edge = edge * _ratio(*(np.einsum("it,it->t", profile, part @ profile) for part in (explained, precise)))
         sizes = sizes * _ratios(others, explained, precise)
         sizes[-1] = max(sizes[-1], _SMALLEST)
     of_mean, of_near, of_own, noise = (float(size) * unit for size in sizes)
@@ -85,10 +84,14 @@ def learn_variances(profile: Matrix, near: Matrix, hits: Matrix, gram: Matrix, s
 
 
 def _ratios(shares: tuple[Matrix, ...], explained: Matrix, precise: Matrix) -> Matrix:
-    """(shares,) what each variance is multiplied by; a matrix of zeros leaves it as it is."""
-    wanted = np.array([max(float(np.vdot(share, explained)), 0.0) for share in shares])
-    given = np.array([float(np.vdot(share, precise)) for share in shares])
-    return np.sqrt(np.divide(wanted, given, out=np.ones(len(shares)), where=given > _TINY))
+    """(shares,) what each variance is multiplied by."""
+    found = np.array([[float(np.vdot(share, part)) for share in shares] for part in (explained, precise)])
+    return _ratio(*found)
+
+
+def _ratio(wanted: Matrix, given: Matrix) -> Matrix:
+    """What variances are multiplied by; one that no row shows stays as it is."""
+    return np.sqrt(np.divide(np.maximum(wanted, 0), given, out=np.ones_like(given), where=given > _TINY))
 
 
 def mean_products(values: Matrix, measured: NDArray[np.bool_]) -> Matrix:

@@ -120,12 +120,12 @@ class EffectProcess:
     def _learn(self, rows: NDArray[np.int64], steps: int) -> tuple[Amplitudes, Variances]:
         train = self.train.take(rows)
         gram = mean_products(train.values.astype(np.float64), train.measured)
-        edges = self.parts.edges[:, self.columns].toarray().astype(np.float64)
-        near = self._near(self.parts)
+        edges, near = sp.csr_matrix(self.parts.edges[:, self.columns]), self._near(self.parts)
 
         def fitted(amplitudes: Amplitudes, steps: int = 0) -> tuple[Variances, float]:
-            hits = self._hits_of(amplitudes, train).toarray()
-            return learn_variances(hits @ edges, hits @ near @ hits.T, hits, gram, steps)
+            hits = self._hits_of(amplitudes, train)
+            profile = sp.csr_matrix(hits @ edges).toarray().astype(np.float64)
+            return learn_variances(profile, hits @ (hits @ near).T, hits.toarray(), gram, steps)
 
         best = Amplitudes()
         if any(len(parts_of(str(name))) > 1 for name in train.perturbations):

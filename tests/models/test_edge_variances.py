@@ -37,6 +37,14 @@ def test_edges_that_tell_perturbations_apart_gain_variance(screen) -> None:
     assert few.edge[:4].min() > few.edge[4:].max() > 0.05  # few steps keep them near each other
 
 
+def test_an_edge_that_no_row_shows_keeps_its_first_variance(screen) -> None:
+    profile, effects = screen
+    wide, gram = np.column_stack([profile, np.zeros(40)]), effects @ effects.T / GENES
+    first, last = (learn_variances(wide, NOTHING, np.eye(40), gram, steps)[0].edge for steps in (0, 5))
+    assert last[-1] == first[-1] == first[0]
+    assert last[0] != first[0]
+
+
 def test_every_step_raises_the_likelihood(screen) -> None:
     profile, effects = screen
     gram, hits = effects @ effects.T / GENES, np.eye(40)

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from gnnvcell.errors import ConfigError, did_you_mean
+from gnnvcell.models._edge_variances import VarianceConfig
 from gnnvcell.models._learning import ReadoutConfig
 from gnnvcell.models.base import MODELS, EffectModel, Prediction
 from gnnvcell.models.baselines import (
@@ -87,6 +88,7 @@ __all__ = [
     "StateEmbeddingModel",
     "StateTransition",
     "StateTransitionConfig",
+    "VarianceConfig",
     "calibrate",
     "cross_calibrate",
     "find_model",
